@@ -1,0 +1,1 @@
+"""How the networks of `wct` are made: `python -m training --help`."""

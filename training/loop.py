@@ -1,0 +1,115 @@
+"""The training loop: steps, metrics, checkpoints, exact resume."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import rich.console
+import rich.progress
+from tensorboardX import SummaryWriter
+
+from .settings import Phase
+
+_Trained = TypeVar("_Trained")
+
+
+def train(
+    trained: _Trained,
+    frozen,
+    loss: Callable,
+    batches: Callable[[int], Iterator[np.ndarray]],
+    phase: Phase,
+    directory: Path,
+    sample: Callable[[_Trained, int], None],
+) -> _Trained:
+    """Train by Adam with a warm-up and cosine decay; go on from the latest checkpoint, if any.
+
+    Args:
+        trained: A pytree of networks to train.
+        frozen: A pytree of what the loss needs besides.
+        loss: `(trained, frozen, images, phase) → (loss, metrics)`.
+        batches: Given the first step, yields that step's batch and those after it.
+        phase: Steps, learning rate and so on.
+        directory: For checkpoints, `metrics.jsonl` and TensorBoard's files.
+        sample: Called every so often with the networks and the step.
+
+    Returns:
+        `trained`, after `phase.steps` steps.
+    """
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, phase.learning_rate, phase.warmup, phase.steps
+    )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.95))
+
+    @jax.jit
+    def update(state, frozen, images):
+        trained, moments = state
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(
+            trained, frozen, images, phase
+        )
+        updates, moments = optimizer.update(gradient, moments, trained)
+        return (optax.apply_updates(trained, updates), moments), metrics
+
+    state = (trained, optimizer.init(trained))
+    directory.mkdir(parents=True, exist_ok=True)
+    options = ocp.CheckpointManagerOptions(max_to_keep=2)
+    with ocp.CheckpointManager(directory.absolute() / "checkpoints", options=options) as manager:
+        done = manager.latest_step() or 0
+        if done:
+            leaves, structure = jax.tree.flatten(state)
+            leaves = manager.restore(done, args=ocp.args.StandardRestore(leaves))
+            state = jax.tree.unflatten(structure, leaves)
+        with (
+            _Log(directory, done) as log,
+            _progress() as progress,
+        ):
+            task = progress.add_task(directory.name, total=phase.steps, completed=done)
+            for step, images in zip(range(done + 1, phase.steps + 1), batches(done), strict=False):
+                state, metrics = update(state, frozen, images)
+                log.write(step, metrics)
+                progress.update(task, completed=step)
+                if step % phase.checkpoint_every == 0 or step == phase.steps:
+                    manager.save(step, args=ocp.args.StandardSave(jax.tree.leaves(state)))
+                if step % phase.sample_every == 0 or step == phase.steps:
+                    sample(state[0], step)
+        manager.wait_until_finished()
+    return state[0]
+
+
+class _Log:
+    """Metrics, as JSON lines and for TensorBoard; lines after the step resumed from are dropped."""
+
+    def __init__(self, directory: Path, done: int):
+        path = directory / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= done]
+        path.write_text("".join(line + "\n" for line in kept))
+        self._file = path.open("a")
+        self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=done + 1)
+
+    def write(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        numbers = {name: round(float(value), 6) for name, value in metrics.items()}
+        self._file.write(json.dumps({"step": step, **numbers}) + "\n")
+        self._file.flush()
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, step)
+
+    def __enter__(self) -> "_Log":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+        self._board.close()
+
+
+def _progress() -> rich.progress.Progress:
+    return rich.progress.Progress(
+        *rich.progress.Progress.get_default_columns(),
+        rich.progress.MofNCompleteColumn(),
+        console=rich.console.Console(stderr=True),
+    )

@@ -1,0 +1,164 @@
+"""What is minimised: `distil_loss` over encoder and decoders, `decoder_loss` over decoders alone.
+
+References:
+    Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 1.
+    H. Wang et al., "Collaborative Distillation for Ultra-Resolution Universal Style Transfer",
+    CVPR 2020: features matched through linear heads.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from wct._networks import Decoder, Encoder
+
+from .settings import Phase
+from .start import activation_scale, linear_fit
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Head(NamedTuple):
+    """A linear 1×1 map from the student's features of one level to the teacher's.
+
+    The teacher's features are scaled to unit mean activation a channel.
+
+    Attributes:
+        matrix: `(student channels, teacher channels)`.
+        offset: `(teacher channels,)`.
+        scale: The teacher's mean activations; constant.
+        variance: Mean variance of the teacher's scaled channels; constant.
+    """
+
+    matrix: Float[Array, "student teacher"]
+    offset: Float[Array, " teacher"]
+    scale: Float[Array, " teacher"]
+    variance: Float[Array, ""]
+
+    def unexplained(
+        self,
+        student: Float[Array, "batch height width student"],
+        teacher: Float[Array, "batch height width teacher"],
+    ) -> Float[Array, ""]:
+        """Share of the variance of the teacher's features that the student does not explain."""
+        predicted = student @ self.matrix + self.offset[None, None, None]
+        target = teacher / lax.stop_gradient(self.scale)[None, None, None]
+        return jnp.mean((predicted - target) ** 2) / lax.stop_gradient(self.variance)
+
+
+class Student(NamedTuple):
+    """All that the joint phase trains."""
+
+    encoder: Encoder
+    decoders: dict[str, Decoder]
+    heads: list[Head]
+
+
+def fit_heads(student: Encoder, teacher: Encoder, images: np.ndarray) -> list[Head]:
+    """Fit the heads of all levels by least squares on `images`, `(count, height, width, 3)`."""
+
+    @jax.jit
+    def encode(batch):
+        return student(batch), teacher(batch)
+
+    pairs = [encode(images[i : i + 8]) for i in range(0, len(images), 8)]
+    generator = np.random.default_rng(0)
+    heads = []
+    for level in range(5):
+        ours = np.concatenate([_vectors(pair[0][level]) for pair in pairs])
+        theirs = np.concatenate([_vectors(pair[1][level]) for pair in pairs])
+        chosen = generator.choice(len(ours), min(len(ours), 50_000), replace=False)
+        ours, theirs = ours[chosen], theirs[chosen]
+        scale = activation_scale(theirs)
+        theirs = theirs / scale
+        matrix, offset = linear_fit(ours, theirs)
+        parts = (matrix, offset, scale, theirs.var(0).mean())
+        heads.append(Head(*(jnp.asarray(part, jnp.float32) for part in parts)))
+    return heads
+
+
+def distil_loss(
+    student: Student, teacher: Encoder, images: Float[Array, "batch height width 3"], phase: Phase
+) -> tuple[Float[Array, ""], Metrics]:
+    """Loss of the joint phase: imitate the teacher and stay invertible, at all levels at once.
+
+    Pixel errors enter by their logarithm, so that every level counts by its decibels.
+    """
+    features = student.encoder(images)
+    # The teacher sees half of the crops: on all of them it would cost as much as all the rest.
+    shown = (len(images) + 1) // 2
+    wanted = jax.tree.map(lax.stop_gradient, teacher(images[:shown]))
+    unexplained = [
+        head.unexplained(ours[:shown], theirs)
+        for head, ours, theirs in zip(student.heads, features, wanted, strict=True)
+    ]
+    pixel, feature = _reconstruct(student.encoder, student.decoders, features, images)
+    loss = (
+        phase.teacher * _mean(unexplained)
+        + phase.pixel * _mean([jnp.log(error + 1e-6) for error in pixel])
+        + phase.feature * _mean(feature)
+    )
+    return loss, {
+        "loss": loss,
+        **_named("unexplained", range(1, 6), unexplained),
+        **_psnr_and_feature(student.decoders, pixel, feature),
+    }
+
+
+def decoder_loss(
+    decoders: dict[str, Decoder],
+    encoder: Encoder,
+    images: Float[Array, "batch height width 3"],
+    phase: Phase,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Loss of the decoder phase: pixel error plus relative feature error, summed over levels."""
+    deepest = max(decoder.level for decoder in decoders.values())
+    features = jax.tree.map(lax.stop_gradient, encoder(images, deepest))
+    pixel, feature = _reconstruct(encoder, decoders, features, images)
+    loss = phase.pixel * _mean(pixel) + phase.feature * _mean(feature)
+    return loss, {"loss": loss, **_psnr_and_feature(decoders, pixel, feature)}
+
+
+def _reconstruct(
+    encoder: Encoder,
+    decoders: dict[str, Decoder],
+    features: Sequence[Float[Array, "batch _ _ _"]],
+    images: Float[Array, "batch height width 3"],
+) -> tuple[list[Float[Array, ""]], list[Float[Array, ""]]]:
+    """Pixel error and relative error of the re-encoded picture's features, a decoder each."""
+    pixel, feature = [], []
+    for decoder in decoders.values():
+        level = decoder.level
+        target = lax.stop_gradient(features[level - 1])
+        decoded = decoder(features[level - 1])
+        encoded = encoder(decoded, level)[-1]
+        pixel.append(jnp.mean((decoded - images) ** 2))
+        feature.append(jnp.mean((encoded - target) ** 2) / jnp.mean(target**2))
+    return pixel, feature
+
+
+def _psnr_and_feature(
+    decoders: dict[str, Decoder],
+    pixel: list[Float[Array, ""]],
+    feature: list[Float[Array, ""]],
+) -> Metrics:
+    levels = [decoder.level for decoder in decoders.values()]
+    psnr = [-10 * jnp.log10(error) for error in pixel]
+    return {**_named("psnr", levels, psnr), **_named("feature", levels, feature)}
+
+
+def _named(name: str, levels, values) -> Metrics:
+    return {f"{name}/{level}": value for level, value in zip(levels, values, strict=True)}
+
+
+def _mean(values: Sequence[Float[Array, ""]]) -> Float[Array, ""]:
+    return sum(values, jnp.zeros(())) / max(len(values), 1)
+
+
+def _vectors(features: Float[Array, "batch height width channels"]) -> np.ndarray:
+    return np.asarray(features).reshape(-1, features.shape[-1])

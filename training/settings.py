@@ -1,0 +1,76 @@
+"""What a training run is told: the tables of a TOML file, as dataclasses."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training run of gradient steps.
+
+    Attributes:
+        steps: Gradient steps.
+        batch: Crops a step.
+        crop: Side of a crop, pixels; a multiple of 16.
+        learning_rate: Adam's, at its peak; it decays to zero along a cosine.
+        warmup: Steps over which the learning rate rises from zero.
+        pixel: Weight of the pixel error (its logarithm, in the joint phase).
+        feature: Weight of the re-encoded picture's relative feature error.
+        teacher: Weight of the share of the teacher's features that stays unexplained.
+        start_images: Crops that the least-squares start is fitted to.
+        checkpoint_every: Steps between checkpoints.
+        sample_every: Steps between sample sheets.
+        seed: Of crops, flips, order and everything else that is random.
+    """
+
+    steps: int
+    batch: int
+    crop: int
+    learning_rate: float
+    warmup: int
+    pixel: float
+    feature: float
+    start_images: int
+    checkpoint_every: int
+    sample_every: int
+    teacher: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A model and how it is trained.
+
+    Attributes:
+        name: The model's name.
+        widths: Channels of the encoder's five blocks.
+        levels: Levels that get a decoder.
+        distil: The joint training of encoder and decoders under the teacher.
+        decoders: The training of decoders for a finished encoder.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    levels: tuple[int, ...]
+    distil: Phase | None = None
+    decoders: Phase | None = None
+
+
+def load_settings(path: Path) -> Settings:
+    """Read settings from a TOML file.
+
+    Raises:
+        ValueError: The file has an unknown or lacks a needed entry.
+    """
+    table = tomllib.loads(path.read_text())
+    try:
+        phases = {
+            phase: Phase(**table.pop(phase)) for phase in ("distil", "decoders") if phase in table
+        }
+        table = {key: tuple(value) if isinstance(value, list) else value
+                 for key, value in table.items()}
+        return Settings(**table, **phases)
+    except TypeError as error:
+        known = ", ".join(field.name for field in (*fields(Settings), *fields(Phase)))
+        raise ValueError(f"{path}: {error}; the entries are {known}") from error

@@ -1,0 +1,20 @@
+"""Sample sheets: what decoders make of pictures, to look at while training."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wct._networks import Decoder, Encoder
+
+
+def write_reconstructions(
+    path: Path, encoder: Encoder, decoders: dict[str, Decoder], images: np.ndarray
+) -> None:
+    """Write a PNG: a row of pictures `(count, height, width, 3)`, below it a row a decoder."""
+    features = encoder(images, max(decoder.level for decoder in decoders.values()))
+    rows = [images]
+    rows += [np.asarray(decoder(features[decoder.level - 1])) for decoder in decoders.values()]
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.uint8(np.clip(sheet, 0, 1) * 255 + 0.5)).save(path)

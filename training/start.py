@@ -1,0 +1,165 @@
+"""Least-squares starts: networks fitted layer by layer, before any gradient step.
+
+An encoder layer is fitted from the student's own features to the pre-activations of those channels
+of the teacher that a pivoted QR decomposition picks; a decoder layer to what the encoder's layer
+of the same name was given. Behind a ReLU, an error below zero is none: the fit is repeated with
+such targets moved to the prediction.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from flax import nnx
+
+from wct._networks import Convolution, Decoder, Encoder, double, halve, layer_names
+
+_SAMPLES = 40_000
+_REFITS = 4
+
+
+def start_encoder(
+    teacher: Encoder, widths: Sequence[int], images: np.ndarray, seed: int = 0
+) -> Encoder:
+    """Fit an encoder of the given widths to a teacher's features.
+
+    Args:
+        teacher: The network to imitate.
+        widths: Channels of the five blocks, none wider than the teacher's.
+        images: `(count, height, width, 3)`, RGB in [0, 1].
+        seed: Of the sampled positions.
+    """
+    generator = np.random.default_rng(seed)
+    encoder = Encoder(widths, rngs=nnx.Rngs(0))
+    theirs, ours = images, images
+    for name in layer_names():
+        if name.endswith("_1") and name != "conv1_1":
+            theirs, ours = _in_batches(halve, theirs), _in_batches(halve, ours)
+        theirs = _in_batches(teacher.layers[name], theirs)  # before the activation
+        positions = _sample(theirs.shape, generator)
+        rectified = np.maximum(theirs[positions], 0)
+        scale = activation_scale(rectified)
+        rectified /= scale
+        width = encoder.layers[name].kernel.shape[-1]
+        _, pivots = scipy.linalg.qr(
+            rectified - rectified.mean(0), mode="r", pivoting=True, check_finite=False
+        )
+        kept = pivots[:width]
+        targets = theirs[positions][:, kept] / scale[kept]
+        _fit(encoder.layers[name], ours, targets, positions, rectified=True)
+        ours = np.maximum(_in_batches(encoder.layers[name], ours), 0)
+        np.maximum(theirs, 0, out=theirs)
+    return encoder
+
+
+def start_decoder(encoder: Encoder, level: int, images: np.ndarray, seed: int = 0) -> Decoder:
+    """Fit a decoder to an encoder.
+
+    Args:
+        encoder: The network to invert.
+        level: From which features, 1 … 5.
+        images: `(count, height, width, 3)`, RGB in [0, 1].
+        seed: Of the sampled positions.
+    """
+    generator = np.random.default_rng(seed)
+    decoder = Decoder(level, encoder.widths, rngs=nnx.Rngs(0))
+    inputs, features = {}, images
+    for name in layer_names(level):
+        if name.endswith("_1") and name != "conv1_1":
+            features = _in_batches(halve, features)
+        inputs[name] = features
+        features = np.maximum(_in_batches(encoder.layers[name], features), 0)
+    for name in reversed(layer_names(level)):
+        last = name == "conv1_1"
+        positions = _sample(inputs[name].shape, generator)
+        targets = inputs[name][positions]
+        _fit(decoder.layers[name], features, targets, positions, rectified=not last)
+        if last:
+            break
+        features = np.maximum(_in_batches(decoder.layers[name], features), 0)
+        if name.endswith("_1"):
+            features = _in_batches(double, features)
+    return decoder
+
+
+def linear_fit(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit `inputs @ matrix + offset` to targets by (very slightly ridged) least squares.
+
+    Args:
+        inputs: `(samples, inputs)`.
+        targets: `(samples, outputs)`.
+
+    Returns:
+        The matrix and the offset, float64.
+    """
+    solve, mean = _solver(inputs)
+    matrix = solve(targets)
+    return matrix, targets.mean(0, dtype=np.float64) - mean @ matrix
+
+
+def activation_scale(features: np.ndarray) -> np.ndarray:
+    """Mean activation of each channel, the last axis; at least a hundredth of their average."""
+    mean = features.reshape(-1, features.shape[-1]).mean(0)
+    return np.maximum(mean, 0.01 * mean.mean() + 1e-12)
+
+
+def _fit(
+    layer: Convolution,
+    features: np.ndarray,
+    targets: np.ndarray,
+    positions: tuple[np.ndarray, ...],
+    *,
+    rectified: bool,
+) -> None:
+    """Set a layer's kernel and bias so that it maps features to targets at some positions."""
+    patches = _patches(features, positions)
+    solve, mean = _solver(patches)
+    wanted = np.float64(targets)
+    for _ in range(_REFITS if rectified else 1):
+        matrix = solve(wanted)
+        offset = wanted.mean(0) - mean @ matrix
+        if rectified:
+            predicted = patches @ matrix + offset
+            wanted = np.where(targets <= 0, np.minimum(predicted, 0), targets)
+    kernel = matrix.reshape(layer.kernel.shape)
+    layer.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
+    layer.bias = nnx.Param(jnp.asarray(offset, jnp.float32))
+
+
+def _solver(inputs: np.ndarray):
+    mean = inputs.mean(0, dtype=np.float64)
+    centred = inputs - mean
+    gram = centred.T @ centred
+    gram[np.diag_indices_from(gram)] += 1e-5 * np.trace(gram) / len(gram) + 1e-30
+    factor = scipy.linalg.cho_factor(gram)
+
+    def solve(targets: np.ndarray) -> np.ndarray:
+        return scipy.linalg.cho_solve(factor, centred.T @ (targets - targets.mean(0)))
+
+    return solve, mean
+
+
+def _sample(shape: tuple[int, ...], generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Choose positions (image, row, column) of features of a shape, without repeats."""
+    count = int(np.prod(shape[:3]))
+    chosen = generator.choice(count, min(count, _SAMPLES), replace=False)
+    return np.unravel_index(chosen, shape[:3])
+
+
+def _patches(features: np.ndarray, positions: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The 3×3 neighbourhoods of some positions, flattened as an HWIO kernel is."""
+    padded = np.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))  # pyright: ignore
+    chosen = windows[positions]
+    return np.moveaxis(chosen, 1, -1).reshape(len(chosen), -1)
+
+
+
+
+def _in_batches(function, features: np.ndarray, size: int = 8) -> np.ndarray:
+    compiled = jax.jit(function)
+    return np.concatenate(
+        [np.asarray(compiled(features[i : i + size])) for i in range(0, len(features), size)]
+    )

@@ -1,0 +1,155 @@
+"""The encoder, VGG-19 up to relu5_1, and the decoders that invert it.
+
+Channel widths are data: the same classes are the full VGG-19 (64 128 256 512 512) and its small
+relatives. The layers keep VGG's names, in a decoder the name of the layer that it mirrors.
+
+Reference: K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+Recognition", ICLR 2015.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from ._convolution import convolve
+
+LEVELS = (5, 4, 3, 2, 1)
+"""All levels, coarse to fine, in the order of the chain."""
+
+_LAYERS_OF_BLOCK = (2, 2, 4, 4, 1)
+
+
+def stride(level: int) -> int:
+    """Image pixels that one feature of `level` spans along each axis: 1, 2, 4, 8, 16."""
+    return 2 ** (level - 1)
+
+
+def layer_names(level: int = 5) -> list[str]:
+    """Names of the layers up to relu`level`_1, in the encoder's order."""
+    names = [
+        f"conv{block}_{layer}"
+        for block, layers in enumerate(_LAYERS_OF_BLOCK, start=1)
+        for layer in range(1, layers + 1)
+    ]
+    return names[: names.index(f"conv{level}_1") + 1]
+
+
+def layer_channels(widths: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """Channels (in, out) of each encoder layer for the `widths` of the five blocks."""
+    outputs = [widths[int(name[4]) - 1] for name in layer_names()]
+    return dict(zip(layer_names(), zip([3, *outputs], outputs, strict=False), strict=True))
+
+
+class Convolution(nnx.Module):
+    """A reflection-padded 3×3 convolution with bias; He-initialised.
+
+    Attributes:
+        kernel: `(3, 3, inputs, outputs)`.
+        bias: `(outputs,)`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        kernel = nnx.initializers.he_normal()(rngs.params(), (3, 3, inputs, outputs))
+        self.kernel = nnx.Param(kernel)
+        self.bias = nnx.Param(jnp.zeros(outputs))
+
+    def __call__(
+        self, features: Float[Array, "batch height width inputs"]
+    ) -> Float[Array, "batch height width outputs"]:
+        return convolve(features, self.kernel[...], self.bias[...])
+
+
+class Encoder(nnx.Module):
+    """VGG-19's convolutions up to relu5_1, for RGB images in [0, 1].
+
+    Attributes:
+        widths: Channels of the five blocks.
+        layers: `conv1_1` … `conv5_1`.
+    """
+
+    def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs):
+        self.widths = tuple(widths)
+        self.layers = nnx.Dict(
+            {
+                name: Convolution(inputs, outputs, rngs=rngs)
+                for name, (inputs, outputs) in layer_channels(widths).items()
+            }
+        )
+
+    def __call__(
+        self, images: Float[Array, "batch height width 3"], depth: int = 5
+    ) -> list[Float[Array, "batch _ _ _"]]:
+        """Encode images.
+
+        Args:
+            images: RGB in [0, 1]; height and width multiples of `stride(depth)`.
+            depth: The deepest level wanted.
+
+        Returns:
+            The features relu1_1 … relu`depth`_1, each `(batch, height / stride, width / stride,
+            channels)`.
+        """
+        features, levels = images, []
+        for name in layer_names(depth):
+            starts_block = name.endswith("_1")
+            if starts_block and name != "conv1_1":
+                features = halve(features)
+            features = jax.nn.relu(self.layers[name](features))
+            if starts_block:
+                levels.append(features)
+        return levels
+
+
+class Decoder(nnx.Module):
+    """The mirror image of the encoder from relu`level`_1 back to RGB.
+
+    Attributes:
+        level: The level whose features it inverts, 1 … 5.
+        final_relu: Whether the last convolution is followed by a ReLU too, as in some published
+            sets; it is linear otherwise.
+        layers: `conv1_1` … `conv{level}_1`, run from the last to the first.
+    """
+
+    def __init__(
+        self, level: int, widths: Sequence[int], *, final_relu: bool = False, rngs: nnx.Rngs
+    ):
+        self.level = level
+        self.final_relu = final_relu
+        channels = layer_channels(widths)
+        self.layers = nnx.Dict(
+            {
+                name: Convolution(outputs, inputs, rngs=rngs)
+                for name in layer_names(level)
+                for inputs, outputs in [channels[name]]
+            }
+        )
+
+    def __call__(
+        self, features: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch _ _ 3"]:
+        """Decode features of this decoder's level to images, RGB, nominally in [0, 1]."""
+        for name in reversed(layer_names(self.level)):
+            features = self.layers[name](features)
+            if name != "conv1_1" or self.final_relu:
+                features = jax.nn.relu(features)
+            if name.endswith("_1") and name != "conv1_1":
+                features = double(features)
+        return features
+
+
+def halve(
+    features: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch _ _ channels"]:
+    """2×2 max pooling."""
+    rows = jnp.maximum(features[:, ::2], features[:, 1::2])
+    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+
+
+def double(
+    features: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch _ _ channels"]:
+    """Nearest-neighbour upsampling by two."""
+    return jnp.repeat(jnp.repeat(features, 2, axis=1), 2, axis=2)
