@@ -16,7 +16,8 @@ from PIL import Image, ImageCms, ImageFile
 from skimage.data import astronaut
 
 from wct._errors import ImageError
-from wct._image import Picture, fit, read_image, resize, shrink_to, write_image
+from wct._image import Picture, fit, read_image, resize, shrink_to
+from wct._write import write_image
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -730,7 +731,7 @@ def test_other_modes_are_written(mode):
 
 def test_equal_pictures_are_equal_files():
     script = (
-        "import io, sys; from PIL import Image; from wct._image import write_image; "
+        "import io, sys; from PIL import Image; from wct._write import write_image; "
         "write_image(Image.new('RGB', (2, 2)), sys.stdout.buffer, format='png')"
     )
     root = Path(__file__).parents[1]
@@ -884,6 +885,6 @@ def test_a_picture_survives_a_file(tmp_path):
 
 
 def test_importing_does_not_import_jax():
-    script = "import wct._image, sys; assert 'jax' not in sys.modules, 'imports jax'"
+    script = "import wct._write, sys; assert 'jax' not in sys.modules, 'imports jax'"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -18,14 +18,13 @@ def image_files(folder: Path, *, unseen: bool = False) -> list[Path]:
     """List the image files below a folder, for training or, unseen by it, for evaluation.
 
     Raises:
-        FileNotFoundError: There are none.
+        FileNotFoundError: There are none, or one alone, which is kept out of training.
     """
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise FileNotFoundError(f"no image files below {folder}")
-    if unseen:
-        return files[::UNSEEN_EVERY]
-    return [file for index, file in enumerate(files) if index % UNSEEN_EVERY]
+    chosen = [file for index, file in enumerate(files) if (index % UNSEEN_EVERY == 0) == unseen]
+    if not chosen:
+        raise FileNotFoundError(f"too few image files below {folder}: it has {len(files)}")
+    return chosen
 
 
 def crop_batches(

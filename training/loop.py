@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,19 +15,23 @@ from tensorboardX import SummaryWriter
 
 from .settings import Phase
 
-_Trained = TypeVar("_Trained")
+
+def has_checkpoint(directory: Path) -> bool:
+    """Tell whether a run in this directory can be resumed."""
+    with _checkpoints(directory) as manager:
+        return manager.latest_step() is not None
 
 
 def train(
-    trained: _Trained,
-    frozen,
+    trained: Any,
+    frozen: Any,
     loss: Callable,
     batches: Callable[[int], Iterator[np.ndarray]],
     phase: Phase,
     directory: Path,
-    sample: Callable[[_Trained, int], None],
-) -> _Trained:
-    """Train by Adam with a warm-up and cosine decay; go on from the latest checkpoint, if any.
+    sample: Callable[[Any, int], None],
+) -> Any:
+    """Train by LAMB with a warm-up and cosine decay; go on from the latest checkpoint, if any.
 
     Args:
         trained: A pytree of networks to train.
@@ -44,7 +48,9 @@ def train(
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, phase.learning_rate, phase.warmup, phase.steps
     )
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.95))
+    # LAMB: Adam with steps relative to each tensor's size. After a least-squares start the sizes
+    # differ a hundredfold, and one absolute rate is too small for some and too large for others.
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.lamb(schedule, b2=0.95))
 
     @jax.jit
     def update(state, frozen, images):
@@ -56,9 +62,7 @@ def train(
         return (optax.apply_updates(trained, updates), moments), metrics
 
     state = (trained, optimizer.init(trained))
-    directory.mkdir(parents=True, exist_ok=True)
-    options = ocp.CheckpointManagerOptions(max_to_keep=2)
-    with ocp.CheckpointManager(directory.absolute() / "checkpoints", options=options) as manager:
+    with _checkpoints(directory) as manager:
         done = manager.latest_step() or 0
         if done:
             leaves, structure = jax.tree.flatten(state)
@@ -79,6 +83,11 @@ def train(
                     sample(state[0], step)
         manager.wait_until_finished()
     return state[0]
+
+
+def _checkpoints(directory: Path) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
+    return ocp.CheckpointManager(directory.absolute() / "checkpoints", options=options)
 
 
 class _Log:

@@ -116,7 +116,7 @@ def decoder_loss(
     images: Float[Array, "batch height width 3"],
     phase: Phase,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Loss of the decoder phase: pixel error plus relative feature error, summed over levels."""
+    """Loss of the decoder phase: pixel error plus relative feature error, averaged over levels."""
     deepest = max(decoder.level for decoder in decoders.values())
     features = jax.tree.map(lax.stop_gradient, encoder(images, deepest))
     pixel, feature = _reconstruct(encoder, decoders, features, images)

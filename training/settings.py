@@ -5,6 +5,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 
+class SettingsError(ValueError):
+    """Settings with an unknown or without a needed entry."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """One training run of gradient steps.
@@ -13,7 +17,7 @@ class Phase:
         steps: Gradient steps.
         batch: Crops a step.
         crop: Side of a crop, pixels; a multiple of 16.
-        learning_rate: Adam's, at its peak; it decays to zero along a cosine.
+        learning_rate: LAMB's at its peak, a step's size relative to the weights'; it decays to zero along a cosine.
         warmup: Steps over which the learning rate rises from zero.
         pixel: Weight of the pixel error (its logarithm, in the joint phase).
         feature: Weight of the re-encoded picture's relative feature error.
@@ -61,16 +65,15 @@ def load_settings(path: Path) -> Settings:
     """Read settings from a TOML file.
 
     Raises:
-        ValueError: The file has an unknown or lacks a needed entry.
+        SettingsError: The file has an unknown or lacks a needed entry.
     """
     table = tomllib.loads(path.read_text())
     try:
-        phases = {
-            phase: Phase(**table.pop(phase)) for phase in ("distil", "decoders") if phase in table
-        }
-        table = {key: tuple(value) if isinstance(value, list) else value
-                 for key, value in table.items()}
-        return Settings(**table, **phases)
+        for phase in {"distil", "decoders"} & table.keys():
+            table[phase] = Phase(**table[phase])
+        for key in {"widths", "levels"} & table.keys():
+            table[key] = tuple(table[key])
+        return Settings(**table)
     except TypeError as error:
         known = ", ".join(field.name for field in (*fields(Settings), *fields(Phase)))
-        raise ValueError(f"{path}: {error}; the entries are {known}") from error
+        raise SettingsError(f"{path}: {error}; the entries are {known}") from error

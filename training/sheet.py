@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -12,7 +13,7 @@ def write_reconstructions(
     path: Path, encoder: Encoder, decoders: dict[str, Decoder], images: np.ndarray
 ) -> None:
     """Write a PNG: a row of pictures `(count, height, width, 3)`, below it a row a decoder."""
-    features = encoder(images, max(decoder.level for decoder in decoders.values()))
+    features = encoder(jnp.asarray(images), max(decoder.level for decoder in decoders.values()))
     rows = [images]
     rows += [np.asarray(decoder(features[decoder.level - 1])) for decoder in decoders.values()]
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])

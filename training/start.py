@@ -17,7 +17,7 @@ from flax import nnx
 from wct._networks import Convolution, Decoder, Encoder, double, halve, layer_names
 
 _SAMPLES = 40_000
-_REFITS = 4
+_REFITS = 3
 
 
 def start_encoder(
@@ -43,10 +43,7 @@ def start_encoder(
         scale = activation_scale(rectified)
         rectified /= scale
         width = encoder.layers[name].kernel.shape[-1]
-        _, pivots = scipy.linalg.qr(
-            rectified - rectified.mean(0), mode="r", pivoting=True, check_finite=False
-        )
-        kept = pivots[:width]
+        kept = _most_independent(rectified)[:width]
         targets = theirs[positions][:, kept] / scale[kept]
         _fit(encoder.layers[name], ours, targets, positions, rectified=True)
         ours = np.maximum(_in_batches(encoder.layers[name], ours), 0)
@@ -99,6 +96,12 @@ def linear_fit(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.
     return matrix, targets.mean(0, dtype=np.float64) - mean @ matrix
 
 
+def _most_independent(vectors: np.ndarray) -> np.ndarray:
+    """Order channels, the last axis, by how little those before them tell of them."""
+    decomposition = scipy.linalg.qr(vectors - vectors.mean(0), mode="r", pivoting=True)
+    return decomposition[-1]  # pyright: ignore[reportReturnType] its stub knows no modes
+
+
 def activation_scale(features: np.ndarray) -> np.ndarray:
     """Mean activation of each channel, the last axis; at least a hundredth of their average."""
     mean = features.reshape(-1, features.shape[-1]).mean(0)
@@ -116,13 +119,13 @@ def _fit(
     """Set a layer's kernel and bias so that it maps features to targets at some positions."""
     patches = _patches(features, positions)
     solve, mean = _solver(patches)
-    wanted = np.float64(targets)
-    for _ in range(_REFITS if rectified else 1):
+    matrix = solve(targets)
+    offset = targets.mean(0) - mean @ matrix
+    for _ in range(_REFITS if rectified else 0):
+        predicted = patches @ matrix + offset
+        wanted = np.where(targets <= 0, np.minimum(predicted, 0), targets)
         matrix = solve(wanted)
         offset = wanted.mean(0) - mean @ matrix
-        if rectified:
-            predicted = patches @ matrix + offset
-            wanted = np.where(targets <= 0, np.minimum(predicted, 0), targets)
     kernel = matrix.reshape(layer.kernel.shape)
     layer.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
     layer.bias = nnx.Param(jnp.asarray(offset, jnp.float32))
@@ -154,8 +157,6 @@ def _patches(features: np.ndarray, positions: tuple[np.ndarray, ...]) -> np.ndar
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))  # pyright: ignore
     chosen = windows[positions]
     return np.moveaxis(chosen, 1, -1).reshape(len(chosen), -1)
-
-
 
 
 def _in_batches(function, features: np.ndarray, size: int = 8) -> np.ndarray:

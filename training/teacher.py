@@ -19,7 +19,9 @@ def load_teacher(path: Path) -> Encoder:
         path: A safetensors file with `conv1_1.kernel` (HWIO), `conv1_1.bias`, … that takes BGR in
             [0, 255] minus the ImageNet mean, as the Oxford weights do.
     """
-    tensors = {name: np.float64(value) for name, value in safetensors.numpy.load_file(path).items()}
+    tensors = {
+        name: value.astype(np.float64) for name, value in safetensors.numpy.load_file(path).items()
+    }
     kernel = tensors["conv1_1.kernel"]
     tensors["conv1_1.bias"] = tensors["conv1_1.bias"] - np.einsum("hwio,i->o", kernel, _MEAN_BGR)
     tensors["conv1_1.kernel"] = 255 * kernel[:, :, ::-1]

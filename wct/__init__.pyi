@@ -1,30 +1,37 @@
 """Universal style transfer by whitening and coloring transforms, in JAX."""
 
+# ruff: noqa: I001 (the order tells a story)
+
 # One call
 from ._stylize import stylize as stylize
 
 # Networks loaded once, styles read once
-from ._style import Style as Style
 from ._stylizer import Stylizer as Stylizer
+from ._style import Style as Style
+from ._weights import list_models as list_models
 
 # The mathematics
 from ._moments import Moments as Moments
-from ._moments import merge_moments as merge_moments
 from ._moments import moments as moments
-from ._transform import AffineMap as AffineMap
+from ._moments import merge_moments as merge_moments
+from ._transform import whitening as whitening
 from ._transform import coloring as coloring
 from ._transform import whiten_and_color as whiten_and_color
-from ._transform import whitening as whitening
+from ._transform import AffineMap as AffineMap
 
-# Files
-from ._image import read_image as read_image
-from ._image import write_image as write_image
+# The networks
+from ._networks import Encoder as Encoder
+from ._networks import Decoder as Decoder
+
+# Pictures
+from ._image import ImageLike as ImageLike
 from ._image import Picture as Picture
-from ._weights import list_models as list_models
+from ._image import read_image as read_image
+from ._write import write_image as write_image
 
 # Errors
-from ._errors import ImageError as ImageError
 from ._errors import WctError as WctError
+from ._errors import ImageError as ImageError
 from ._errors import WeightsError as WeightsError
 
 from ._version import __version__ as __version__

@@ -1,18 +1,16 @@
-"""Files and pixels: reading, writing, resizing.
+"""Pictures and pixels: reading, giving back, resizing.
 
 Inside the library a picture is a float32 array `(height, width, 3)` of sRGB values in [0, 1]. This
-file turns whatever the user has into one (`read_image`), gives the result back as the kind of
-thing it came from (`Picture.like`), and writes files that are whole or not there (`write_image`).
+file turns whatever the user has into one (`read_image`) and gives the result back as the kind of
+thing it came from (`Picture.like`).
 """
 
 import contextlib
 import io
 import os
-import secrets
 import threading
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -28,7 +26,7 @@ class SupportsArray(Protocol):
     def __array__(self) -> np.ndarray: ...
 
 
-# `IO[bytes]` would say the same of streams, but a run-time checker finds no BytesIO in it.
+# `IO[bytes]` would say the same, but a run-time checker finds no BytesIO in it.
 @runtime_checkable
 class Readable(Protocol):
     """A binary stream to read from."""
@@ -36,34 +34,11 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-@runtime_checkable
-class Writable(Protocol):
-    """A binary stream to write to."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
 ImageLike = str | os.PathLike[str] | Readable | Image.Image | np.ndarray | SupportsArray
 """A picture as users have it: a path, a binary stream, a Pillow image, or an array
 `(height, width, 3)` of uint8 or of floats in [0, 1] (NumPy's, JAX's or any with `__array__`)."""
 
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-# The profile to embed; its date (bytes 24 to 35) is fixed, so that equal pictures are equal files.
-_SRGB_BYTES = b"".join(
-    [_SRGB.tobytes()[:24], bytes.fromhex("07d0 0001 0001 0000 0000 0000"), _SRGB.tobytes()[36:]]
-)
-
-_JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
-_TIFF = ("TIFF", {"compression": "tiff_deflate"})
-_FORMATS = {
-    "png": ("PNG", {}),
-    "jpg": _JPEG,
-    "jpeg": _JPEG,
-    "webp": ("WEBP", {"quality": 95}),
-    "avif": ("AVIF", {"quality": 95}),
-    "tif": _TIFF,
-    "tiff": _TIFF,
-}
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 _TOLERANCE = 1e-3  # how far beyond [0, 1] resampling and rounding may carry an honest picture
 _GREYS = ("1", "L", "LA", "La")
@@ -170,53 +145,10 @@ def shrink_to(pixels: np.ndarray, longest: int) -> np.ndarray:
     return resize(pixels, fit((height, width), min(longest, max(height, width))))
 
 
-def write_image(
-    image: Image.Image,
-    target: str | os.PathLike[str] | Writable,
-    *,
-    format: str | None = None,  # noqa: A002
-    overwrite: bool = False,
-) -> None:
-    """Write a picture as PNG, JPEG, WebP, AVIF or TIFF, with an sRGB profile.
-
-    A file appears under its name only when it is complete. JPEG, which knows no transparency,
-    shows a transparent picture on white.
-
-    Args:
-        image: The picture, in sRGB.
-        target: A path, or a binary stream, which is left open.
-        format: `png`, `jpg`, `jpeg`, `webp`, `avif`, `tif` or `tiff`; by default the path's
-            suffix, in any case. A stream needs it.
-        overwrite: Replace an existing file.
-
-    Raises:
-        ImageError: If the format is unknown or does not allow for the picture, if the file exists
-            and `overwrite` is not set, or if its directory is missing or cannot be written to.
-    """
-    path = Path(target) if isinstance(target, str | os.PathLike) else None
-    suffix = (format or (path.suffix if path else "")).lower().removeprefix(".")
-    if suffix not in _FORMATS:
-        raise ImageError(
-            f"Cannot write {_name(target)}: its format {suffix!r} is not one of "
-            f"{', '.join(_FORMATS)}; choose another suffix, or pass format=."
-        )
-    try:
-        data = _encode(image, *_FORMATS[suffix])
-    except Exception as error:  # Pillow's encoders, like its decoders, raise nearly anything
-        raise ImageError(
-            f"Cannot write {_name(target)}: this picture cannot be saved in this format ({error}); "
-            "try another one, such as png."
-        ) from error
-    if isinstance(target, str | os.PathLike):
-        _write_file(data, Path(target), overwrite)
-    else:
-        target.write(data)
-
-
 def _name(source: object) -> str:
     if isinstance(source, str | os.PathLike):
         return os.fspath(source) or "''"
-    if isinstance(source, Image.Image | Readable | Writable):
+    if isinstance(source, Image.Image | Readable):
         return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the image")
     if isinstance(source, SupportsArray):
         array = np.asarray(source)
@@ -307,7 +239,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image | None:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        return ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+        return ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
     except (OSError, ImageCms.PyCMSError):
         return None
 
@@ -333,52 +265,3 @@ def _unit(values: np.ndarray, white: int) -> np.ndarray:
             f"its values run from {low:g} to {high:g} and must lie in 0 to {white}; {hint}."
         )
     return np.clip(values.astype(np.float32) / np.float32(white), 0, 1)
-
-
-def _encode(image: Image.Image, format: str, options: dict[str, object]) -> bytes:  # noqa: A002
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if format == "JPEG" and image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-    buffer = io.BytesIO()
-    image.save(buffer, format, icc_profile=_SRGB_BYTES, **options)
-    return buffer.getvalue()
-
-
-def _write_file(data: bytes, path: Path, overwrite: bool) -> None:
-    """Write beside `path`, then rename: the file is whole or not there."""
-    temporary = path.parent / f".wct-{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        if overwrite:
-            temporary.replace(path)
-        else:
-            _claim(temporary, path)
-    except FileExistsError as error:
-        raise ImageError(
-            f"{path} exists already; choose another name, "
-            "or allow for replacing it (overwrite=True, --overwrite)."
-        ) from error
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = f"there is no directory {path.parent}" if missing else error.strerror or error
-        raise ImageError(f"Cannot write {path}: {reason}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _claim(temporary: Path, path: Path) -> None:
-    """Give a complete file its name, unless that is taken; no other process can come between."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:  # no hard links here (FAT, some network drives): take the name, then fill it
-        path.touch(exist_ok=False)
-        try:
-            temporary.replace(path)
-        except BaseException:
-            path.unlink()
-            raise

@@ -40,13 +40,13 @@ def stylize(
         levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, in any order.
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
-            the finer the strokes that are seen.
+            the broader the strokes of the result.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
         progress: Called with the level's number when a level is done.
 
     Returns:
-        The repainted picture, of the content's kind and size: a Pillow image for a path, a stream
-        or a Pillow image, with the content's transparency; for an array, an array of its dtype
+        The repainted picture, of the content's kind and size. A path, a stream or a Pillow image
+        gives a Pillow image, with the content's transparency; an array gives an array of its dtype
         (floats become float32).
 
     Raises:

@@ -1,14 +1,14 @@
 """The chain: level by level, encode, transform, decode."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from ._errors import WctError, WeightsError
@@ -19,6 +19,7 @@ from ._transform import whiten_and_color
 from ._weights import load_model
 
 Scalar = Float[Array, ""]
+Strength = float | Scalar
 Size = tuple[Int[Array, ""], Int[Array, ""]]
 
 
@@ -66,7 +67,7 @@ class Stylizer(nnx.Module):
         self,
         content: Float[Array, "batch height width 3"],
         style: Style,
-        alpha: float | Scalar | Sequence[float | Scalar] = 0.6,
+        alpha: Strength | Sequence[Strength] = 0.6,
         *,
         levels: Sequence[int] = LEVELS,
     ) -> Float[Array, "batch height width 3"]:
@@ -86,15 +87,15 @@ class Stylizer(nnx.Module):
             WeightsError: The model has no decoder for a level.
         """
         result = content
-        for result in self.steps(content, style, alpha, levels=levels):
-            pass
+        for picture in self.steps(content, style, alpha, levels=levels):
+            result = picture
         return jnp.clip(result, 0, 1)
 
     def steps(
         self,
         content: Float[Array, "batch height width 3"],
         style: Style,
-        alpha: float | Scalar | Sequence[float | Scalar] = 0.6,
+        alpha: Strength | Sequence[Strength] = 0.6,
         *,
         levels: Sequence[int] = LEVELS,
     ) -> Iterator[Float[Array, "batch height width 3"]]:
@@ -203,15 +204,12 @@ def _coverage(
     return (rows[:, None] * columns[None])[None]
 
 
-def _strengths(
-    alpha: float | Scalar | Sequence[float | Scalar], levels: Sequence[int]
-) -> list[Scalar]:
+def _strengths(alpha: Strength | Sequence[Strength], levels: Sequence[int]) -> list[Scalar]:
     """One strength a level, checked where its value is known."""
-    several = isinstance(alpha, Sequence) or np.ndim(alpha) == 1
-    strengths = list(alpha) if several else [alpha] * len(levels)  # pyright: ignore
+    strengths = list(alpha) if isinstance(alpha, Sequence) else [alpha] * len(levels)
     if len(strengths) != len(levels):
         raise WctError(f"{len(strengths)} alphas for {len(levels)} levels: give one, or one each")
     for strength in strengths:
-        if not isinstance(strength, jax.core.Tracer) and not 0 <= strength <= 1:
+        if not isinstance(strength, Tracer) and not 0 <= strength <= 1:
             raise WctError(f"alpha must be from 0 to 1, not {strength}")
     return [jnp.asarray(strength, jnp.float32) for strength in strengths]

@@ -46,9 +46,7 @@ class AffineMap:
         """Return f ↦ α (A f + b) + (1 − α) f, for the strength α in [0, 1]."""
         identity = jnp.eye(self.matrix.shape[-1], dtype=self.matrix.dtype)
         identity = jnp.broadcast_to(identity, self.matrix.shape)
-        return AffineMap(
-            strength * self.matrix + (1 - strength) * identity, strength * self.offset
-        )
+        return AffineMap(strength * self.matrix + (1 - strength) * identity, strength * self.offset)
 
 
 def whitening(

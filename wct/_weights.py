@@ -103,9 +103,7 @@ def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
     return Model(card["name"], encoder, decoders)
 
 
-def save_model(
-    directory: Path, model: Model, *, about: Mapping[str, object] | None = None
-) -> None:
+def save_model(directory: Path, model: Model, *, about: Mapping[str, object] | None = None) -> None:
     """Write a model directory: float16 weights, and a `model.json` with their sha256.
 
     Args:

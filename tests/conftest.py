@@ -1,0 +1,137 @@
+"""What all tests share: strict settings, checked shapes, and a tiny model."""
+
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+import jaxtyping  # noqa: E402
+
+# `wct._stylize` is left out: its annotations are never evaluated.
+CHECKED = [
+    "wct._convolution",
+    "wct._moments",
+    "wct._networks",
+    "wct._style",
+    "wct._stylizer",
+    "wct._transform",
+    "wct._weights",
+    "training",
+]
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+
+import hypothesis  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import oracle  # noqa: E402
+import pytest  # noqa: E402
+from flax import nnx  # noqa: E402
+
+hypothesis.settings.register_profile("wct", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("wct")
+
+WIDTHS = (4, 6, 8, 8, 8)
+SOFT = 0.3  # share of the mean variance; with less, layers amplify rounding errors
+
+
+def picture(height, width, seed):
+    """A float32 picture of blobs and noise, away from black and white, of full rank everywhere."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / 16
+    waves = [np.sin(rng.normal(0, 2, 3) @ (y.ravel(), x.ravel(), 1 + 0 * x.ravel())) for _ in "rgb"]
+    blobs = np.stack(waves, -1).reshape(height, width, 3)
+    tint = rng.uniform(0.4, 0.6, 3)
+    mixed = tint + 0.12 * blobs + 0.08 * rng.normal(size=(height, width, 3))
+    return mixed.clip(0.02, 0.98).astype(np.float32)
+
+
+def fit_layer(features, inputs, outputs, rng, mean, deviation):
+    """A random kernel and bias whose outputs on `features` are uncorrelated, of given moments.
+
+    Only so is every covariance of the tiny model well conditioned, as comparing whitening in
+    float32 with float64 needs; plain random layers make ever more correlated features.
+    """
+    kernel = rng.normal(size=(3, 3, inputs, outputs))
+    response = oracle.convolve(features, kernel, np.zeros(outputs)).reshape(-1, outputs)
+    values, vectors = np.linalg.eigh(np.cov(response.T).reshape(outputs, outputs))
+    kernel = kernel @ (vectors / np.sqrt(values + SOFT * values.mean())) @ vectors.T * deviation
+    response = oracle.convolve(features, kernel, np.zeros(outputs)).reshape(-1, outputs)
+    return kernel.astype(np.float32), (mean - response.mean(0)).astype(np.float32)
+
+
+def random_tensors(seed):
+    """Tensors of an encoder and five decoders, by "encoder" and level, named as on disk."""
+    rng = np.random.default_rng(seed)
+    sample = picture(96, 112, seed)
+    encoder, levels = {}, []
+    features, inputs = np.asarray(sample, np.float64), 3
+    for name in oracle.LAYERS:
+        outputs = WIDTHS[int(name[4]) - 1]
+        if name.endswith("_1") and name != "conv1_1":
+            features = oracle.pool(features)
+        kernel, bias = fit_layer(features, inputs, outputs, rng, 0.7, 1.0)
+        encoder |= {f"{name}.kernel": kernel, f"{name}.bias": bias}
+        features, inputs = oracle.relu(oracle.convolve(features, kernel, bias)), outputs
+        if name.endswith("_1"):
+            levels.append(features)
+    networks = {"encoder": encoder}
+    for level, features in enumerate(levels, start=1):
+        decoder = {}
+        for name in reversed(oracle.LAYERS[: oracle.LAYERS.index(f"conv{level}_1") + 1]):
+            last = name == "conv1_1"
+            inputs, outputs = encoder[f"{name}.kernel"].shape[:1:-1]
+            moments = (0.5, 0.15) if last else (0.7, 1.0)
+            kernel, bias = fit_layer(features, inputs, outputs, rng, *moments)
+            decoder |= {f"{name}.kernel": kernel, f"{name}.bias": bias}
+            features = oracle.relu(oracle.convolve(features, kernel, bias))
+            if name.endswith("_1") and not last:
+                features = oracle.upsample(features)
+        networks[level] = decoder
+    return networks
+
+
+def fill(network, tensors):
+    """Give a network these tensors."""
+    for name, layer in network.layers.items():
+        layer.kernel = nnx.Param(jnp.asarray(tensors[f"{name}.kernel"]))
+        layer.bias = nnx.Param(jnp.asarray(tensors[f"{name}.bias"]))
+    return network
+
+
+@pytest.fixture(scope="session")
+def tensors():
+    """The tiny model's tensors, as the oracle takes them."""
+    return random_tensors(0)
+
+
+@pytest.fixture(scope="session")
+def tiny(tensors):
+    """A Stylizer of widths 4, 6, 8, 8, 8."""
+    from wct._networks import Decoder, Encoder
+    from wct._stylizer import Stylizer
+
+    encoder = nnx.eval_shape(lambda: Encoder(WIDTHS, rngs=nnx.Rngs(0)))
+    encoder = fill(encoder, tensors["encoder"])
+    decoders = []
+    for level in range(1, 6):
+        decoder = nnx.eval_shape(lambda level=level: Decoder(level, WIDTHS, rngs=nnx.Rngs(0)))
+        decoders.append(fill(decoder, tensors[level]))
+    return Stylizer("tiny", encoder, decoders)
+
+
+@pytest.fixture
+def tiny_model(tiny):
+    """The tiny model, as `save_model` takes it."""
+    from wct._weights import Model
+
+    decoders = {decoder.level: decoder for decoder in tiny.decoders.values()}
+    return Model(tiny.name, tiny.encoder, decoders)
+
+
+@pytest.fixture
+def tiny_directory(tiny_model, tmp_path):
+    """The tiny model as a model directory, the test's own."""
+    from wct._weights import save_model
+
+    save_model(tmp_path / "tiny", tiny_model)
+    return tmp_path / "tiny"

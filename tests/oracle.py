@@ -1,0 +1,142 @@
+"""The method once more, in float64 NumPy and written from the papers, to compare with.
+
+Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017; K. Simonyan,
+A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
+One picture at a time, `(height, width, channels)`; networks are dicts of tensors named as on disk.
+"""
+
+import numpy as np
+
+LAYERS = [
+    *("conv1_1", "conv1_2"),
+    *("conv2_1", "conv2_2"),
+    *("conv3_1", "conv3_2", "conv3_3", "conv3_4"),
+    *("conv4_1", "conv4_2", "conv4_3", "conv4_4"),
+    "conv5_1",
+]
+
+
+def convolve(features, kernel, bias):
+    """3×3 cross-correlation of features continued by reflection."""
+    features, kernel = np.asarray(features, np.float64), np.asarray(kernel, np.float64)
+    height, width, _ = features.shape
+    padded = np.pad(features, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+    shifts = [(row, column) for row in range(3) for column in range(3)]
+    return np.asarray(bias, np.float64) + sum(
+        padded[row : row + height, column : column + width] @ kernel[row, column]
+        for row, column in shifts
+    )
+
+
+def relu(features):
+    return np.maximum(features, 0)
+
+
+def pool(features):
+    """2×2 max pooling."""
+    height, width, channels = features.shape
+    return features.reshape(height // 2, 2, width // 2, 2, channels).max(axis=(1, 3))
+
+
+def upsample(features):
+    """Nearest-neighbour upsampling by two."""
+    return features.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def encode(tensors, image):
+    """relu1_1 … relu5_1 of a picture whose sides are multiples of 16 (of 2 ** deepest - 1)."""
+    features, levels = np.asarray(image, np.float64), {}
+    for name in LAYERS:
+        block, layer = name.removeprefix("conv").split("_")
+        if layer == "1" and block != "1":
+            if features.shape[0] % 2 or features.shape[1] % 2:
+                break
+            features = pool(features)
+        features = relu(convolve(features, tensors[f"{name}.kernel"], tensors[f"{name}.bias"]))
+        if layer == "1":
+            levels[int(block)] = features
+    return levels
+
+
+def decode(tensors, features, level, final_relu=False):
+    """The mirror image of VGG-19 from relu`level`_1 back to RGB."""
+    blocks = {5: ["conv5_1"], 4: LAYERS[8:12], 3: LAYERS[4:8], 2: LAYERS[2:4], 1: LAYERS[0:2]}
+    names = [f"conv{level}_1"]
+    for block in range(level - 1, 0, -1):
+        names += ["up", *reversed(blocks[block])]
+    for name in names:
+        if name == "up":
+            features = upsample(features)
+            continue
+        features = convolve(features, tensors[f"{name}.kernel"], tensors[f"{name}.bias"])
+        if name != "conv1_1" or final_relu:
+            features = relu(features)
+    return features
+
+
+def moments(vectors, weights=None):
+    """Weight, mean and covariance (divisor weight - 1) of `(…, channels)`."""
+    vectors = np.asarray(vectors, np.float64).reshape(-1, vectors.shape[-1])
+    weights = np.ones(len(vectors)) if weights is None else np.asarray(weights, np.float64).ravel()
+    weight = weights.sum()
+    mean = np.average(vectors, axis=0, weights=weights)
+    scatter = (weights[:, None] * (vectors - mean)).T @ (vectors - mean)
+    return weight, mean, scatter / max(weight - 1, 1)
+
+
+def whitening(covariance, tolerance=1e-10):
+    """E D^(−1/2) Eᵀ over the eigenvalues above `tolerance` of the largest."""
+    values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
+    kept = values > tolerance * values.max()
+    return vectors[:, kept] @ np.diag(values[kept] ** -0.5) @ vectors[:, kept].T
+
+
+def coloring(covariance):
+    """E D^(1/2) Eᵀ."""
+    values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
+    return vectors @ np.diag(np.sqrt(relu(values))) @ vectors.T
+
+
+def whiten_and_color(features, content, style, alpha=1.0):
+    """α f_cs + (1 − α) f_c, by the `moments` of the content and of the style."""
+    _, content_mean, content_covariance = content
+    _, style_mean, style_covariance = style
+    white = (features - content_mean) @ whitening(content_covariance)
+    return alpha * (white @ coloring(style_covariance) + style_mean) + (1 - alpha) * features
+
+
+def extend(image):
+    """A picture continued by reflection to multiples of 16, right and below."""
+    height, width, _ = image.shape
+    return np.pad(image, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="reflect")
+
+
+def measure(features, size):
+    """Moments of the features of a picture of this size, each cell by its share of the picture."""
+    rows, columns = features.shape[:2]
+    cell = -(-size[0] // 16) * 16 // rows
+    inside = np.zeros((rows * cell, columns * cell))
+    inside[: size[0], : size[1]] = 1
+    return moments(features, inside.reshape(rows, cell, columns, cell).mean(axis=(1, 3)))
+
+
+def chain(networks, content, style, alphas, levels):
+    """The published chain, plus (1 − α) of what each decoder lost of its input; not clipped.
+
+    At α = 1 it is the published chain and nothing else. Also returns the largest condition number
+    of the content's covariances, for judging what float32 can do.
+    """
+    size, worst = content.shape[:2], 1.0
+    style_features = encode(networks["encoder"], extend(style))
+    image = np.asarray(content, np.float64)
+    for level, alpha in zip(levels, alphas, strict=True):
+        image = extend(image)
+        features = encode(networks["encoder"], image)[level]
+        measured = measure(features, size)
+        worst = max(worst, np.linalg.cond(measured[2]))
+        target = measure(style_features[level], style.shape[:2])
+        mixed = whiten_and_color(features, measured, target, alpha)
+        lost = image - decode(networks[level], features, level)
+        image = decode(networks[level], mixed, level) + (1 - alpha) * lost
+        image = image[: size[0], : size[1]]
+    return image, worst

@@ -1,0 +1,182 @@
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import picture
+from PIL import Image
+
+import wct
+from wct._cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with a content and a style."""
+    monkeypatch.chdir(tmp_path)
+    for name, size, seed in (("photo.jpg", (40, 50), 1), ("art.png", (32, 32), 2)):
+        pixels = np.uint8(255 * picture(*size, seed))
+        Image.fromarray(pixels).save(name, quality=95)
+    return tmp_path
+
+
+@pytest.fixture
+def command(tiny_directory, folder):
+    """Runs `wct stylize` on the tiny model."""
+
+    def run(*arguments, **options):
+        arguments = ["stylize", *map(str, arguments), "--model", str(tiny_directory)]
+        return CliRunner().invoke(main, arguments, **options)
+
+    return run
+
+
+def wct_process(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "wct", *map(str, arguments)], capture_output=True, **options
+    )
+
+
+def test_stylize_writes_what_the_library_returns(command, tiny_directory):
+    result = command("photo.jpg", "art.png", "-o", "out.png", "-a", "0.8", "--levels", "4,2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "out.png\n"
+    expected = wct.stylize("photo.jpg", "art.png", 0.8, levels=(4, 2), model=tiny_directory)
+    np.testing.assert_array_equal(np.asarray(Image.open("out.png")), np.asarray(expected))
+
+
+def test_the_defaults_are_the_librarys(command, folder, tiny_directory):
+    result = command("photo.jpg", "art.png")
+    assert result.stdout == "photo-art.png\n"
+    expected = wct.stylize("photo.jpg", "art.png", model=tiny_directory)
+    np.testing.assert_array_equal(np.asarray(Image.open("photo-art.png")), np.asarray(expected))
+
+
+def test_an_alpha_for_each_level(command, tiny_directory):
+    command("photo.jpg", "art.png", "-o", "out.png", "-a", "0.2,0.9", "--levels", "3,1")
+    expected = wct.stylize("photo.jpg", "art.png", (0.2, 0.9), levels=(3, 1), model=tiny_directory)
+    np.testing.assert_array_equal(np.asarray(Image.open("out.png")), np.asarray(expected))
+
+
+def test_sizes(command, tiny_directory):
+    command("photo.jpg", "art.png", "-o", "out.png", "--size", "30", "--style-size", "16")
+    expected = wct.stylize("photo.jpg", "art.png", size=30, style_size=16, model=tiny_directory)
+    found = np.asarray(Image.open("out.png"))
+    assert found.shape == (24, 30, 3)
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_nothing_is_overwritten_unless_told(command, folder):
+    (folder / "out.png").write_bytes(b"precious")
+    refused = command("photo.jpg", "art.png", "-o", "out.png")
+    assert refused.exit_code == 1
+    assert "out.png exists already" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    assert (folder / "out.png").read_bytes() == b"precious"
+    assert command("photo.jpg", "art.png", "-o", "out.png", "--overwrite").exit_code == 0
+    assert wct.read_image("out.png").pixels.shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("missing.jpg", "art.png"), 1, "missing.jpg"),
+        (("photo.jpg", "missing.png"), 1, "missing.png"),
+        (("photo.jpg", "art.png", "-o", "out.gif"), 1, "gif"),
+        (("photo.jpg", "art.png", "-o", "nowhere/out.png"), 1, "nowhere"),
+        (("photo.jpg", "art.png", "-a", "1.5"), 1, "1.5"),
+        (("photo.jpg", "art.png", "-a", "1,1"), 1, "2 alphas for 5 levels"),
+        (("photo.jpg", "art.png", "--levels", "6"), 1, "6"),
+        (("photo.jpg", "art.png", "--levels", "five"), 2, "five"),
+        (("photo.jpg", "art.png", "--size", "0"), 2, "0"),
+        (("-", "-"), 2, "standard input"),
+        (("photo.jpg",), 2, "STYLE"),
+        (("photo.jpg", "art.png", "--colour"), 2, "--colour"),
+    ],
+)
+def test_mistakes_are_one_clear_line(command, folder, arguments, status, message):
+    before = sorted(folder.rglob("*"))
+    result = command(*arguments)
+    assert result.exit_code == status
+    assert not isinstance(result.exception, Exception), result.exception
+    assert message in result.stderr
+    if status == 1:
+        assert result.stderr.count("\n") == 1
+        assert result.stderr.startswith("Error: ")
+    assert result.stdout == ""
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_damaged_picture_is_one_clear_line(command, folder):
+    (folder / "photo.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:300])
+    result = command("photo.jpg", "art.png")
+    assert result.exit_code == 1
+    assert "photo.jpg" in result.stderr
+
+
+def test_an_unknown_model_is_one_clear_line(folder):
+    result = CliRunner().invoke(main, ["stylize", "photo.jpg", "art.png", "--model", "vgg91"])
+    assert result.exit_code == 1
+    assert "no model 'vgg91'" in result.stderr
+
+
+def test_a_dash_reads_standard_input_and_writes_standard_output(folder, tiny_directory):
+    content = (folder / "photo.jpg").read_bytes()
+    found = wct_process(
+        "stylize", "-", "art.png", "--model", tiny_directory, input=content, check=True
+    )
+    expected = wct.stylize("photo.jpg", "art.png", model=tiny_directory)
+    result = Image.open(io.BytesIO(found.stdout))
+    assert result.format == "PNG"
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(expected))
+    assert found.stderr == b""
+
+
+def test_help_and_version_do_not_wait_for_jax():
+    script = (
+        "import sys, wct._cli as cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "finally: assert 'jax' not in sys.modules and 'flax' not in sys.modules\n"
+    )
+    for arguments in (["--help"], ["--version"], ["stylize", "--help"], ["demo", "-h"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+        )
+        assert "Show" in done.stdout or wct.__version__ in done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_help_tells_the_librarys_defaults():
+    text = CliRunner().invoke(main, ["stylize", "--help"], terminal_width=200).output
+    assert "[default: 5,4,3,2,1]" in text
+    assert "[default: 0.6]" in text
+    assert "Strength of the style, from 0 (the content itself) to 1." in text
+
+
+def test_demo_writes_a_sheet(folder, tiny_directory, monkeypatch):
+    monkeypatch.setattr("wct._demo._SIDE", 64)
+    arguments = ["demo", "--model", str(tiny_directory)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "wct-demo.png\n"
+    sheet = np.asarray(Image.open("wct-demo.png"))
+    assert sheet.shape == (2 * 64 + 8, 3 * 64 + 2 * 8, 3)
+    cells = [sheet[r : r + 64, c : c + 64] for r in (0, 72) for c in (0, 72, 144)]
+    assert len({cell.tobytes() for cell in cells}) == 6
+    assert CliRunner().invoke(main, arguments).exit_code == 1  # it is there already
+
+
+def test_info_lists_versions_devices_and_models():
+    facts = json.loads(CliRunner().invoke(main, ["info", "--json"]).stdout)
+    assert facts["versions"]["wct"] == wct.__version__
+    assert facts["devices"]
+    assert set(facts["models"]) == set(wct.list_models())
+    text = CliRunner().invoke(main, ["info"]).stdout
+    for section, entries in facts.items():
+        assert section in text
+        for name, value in entries.items():
+            assert name in text
+            assert value in text

@@ -1,0 +1,99 @@
+"""The weights that come along: code and weights still agree, and do what the paper's equations say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+import safetensors.numpy
+from skimage.data import astronaut, coffee
+from training.export import PROBE, probe
+
+import wct
+from wct._drawn import draw_style
+from wct._image import resize
+from wct._weights import load_model, named_tensors
+
+MODELS = sorted(wct.list_models())
+
+
+def photograph(height, width):
+    return resize(coffee()[:, 100:500].astype(np.float32) / 255, (height, width))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_code_and_weights_still_agree(name):
+    directory = wct.list_models()[name]
+    expected = safetensors.numpy.load_file(directory / PROBE)
+    found = probe(directory)
+    assert found.keys() == expected.keys()
+    for stage, values in expected.items():
+        np.testing.assert_allclose(
+            found[stage], values, atol=2e-3 * max(1, np.abs(values).max()), err_msg=stage
+        )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_says_what_is_there(name):
+    directory = wct.list_models()[name]
+    card = json.loads((directory / "model.json").read_text())
+    assert card["name"] == name
+    assert card["licence"]
+    assert card["training"]
+    present = {path.name for path in directory.glob("*.safetensors")}
+    assert set(card["files"]) | {PROBE} == present
+    text = (directory / "README.md").read_text()
+    assert all(word in text for word in ("Data", "Loss", "Licence", "dB"))
+
+
+def test_the_chain_equals_the_papers_equations_where_covariances_have_full_rank():
+    """Against float64 and the original weights, at 320 × 384 pixels: 480 features at level 5."""
+    model = load_model("vgg19-lite")
+    networks = {"encoder": dict(named_tensors(model.encoder))}
+    networks |= {level: dict(named_tensors(net)) for level, net in model.decoders.items()}
+    networks = {
+        key: {name: np.float64(value) for name, value in tensors.items()}
+        for key, tensors in networks.items()
+    }
+    content, style = photograph(320, 384), draw_style("mosaic", 320)
+    levels = (5, 4, 3, 2, 1)
+    expected, _ = oracle.chain(networks, content, style, (1.0,) * 5, levels)
+    found = wct.stylize(content, style, 1.0, levels=levels)
+    assert np.abs(found - np.clip(expected, 0, 1)).max() < 2e-3
+
+
+def test_alpha_0_is_the_content():
+    content = photograph(170, 201)
+    found = wct.stylize(content, draw_style("strokes", 256), 0.0)
+    assert np.abs(found - content).max() < 1 / 255
+
+
+def test_reconstruction_of_a_photograph_that_was_never_seen():
+    model = load_model("vgg19-lite")
+    image = resize(astronaut().astype(np.float32) / 255, (320, 320))
+    features = model.encoder(image[None])
+    for level, bar in {1: 38, 2: 27, 3: 23, 4: 20, 5: 17}.items():
+        decoded = np.clip(model.decoders[level](features[level - 1])[0], 0, 1)
+        assert -10 * np.log10(np.mean((decoded - image) ** 2)) > bar
+
+
+def test_a_result_comes_nearer_to_its_style_in_every_level():
+    """In the model's own features: mean and covariance move from the content's to the style's."""
+    content, style = photograph(256, 256), draw_style("mosaic", 256)
+    stylizer = wct.Stylizer.from_pretrained()
+    read = {
+        name: stylizer.read_style(picture).levels
+        for name, picture in {
+            "content": content,
+            "style": style,
+            "result": wct.stylize(content, style, 1.0),
+        }.items()
+    }
+    for level in range(5):
+        moments = {name: levels[level] for name, levels in read.items()}
+        for part in ("mean", "covariance"):
+            wanted, before, after = (
+                np.asarray(getattr(moments[name], part)) for name in ("style", "content", "result")
+            )
+            assert np.linalg.norm(after - wanted) < 0.8 * np.linalg.norm(before - wanted)

@@ -1,0 +1,254 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+import safetensors.numpy
+from flax import nnx
+from PIL import Image
+
+import wct
+from training import evaluate, export
+from training.data import crop_batches, image_files
+from training.objectives import Student, distil_loss, fit_heads
+from training.settings import Phase, load_settings
+from training.start import linear_fit, start_decoder, start_encoder
+from training.teacher import load_teacher
+from wct._networks import Decoder, Encoder
+from wct._weights import Model, load_model, named_tensors, save_model
+
+ROOT = Path(__file__).parent.parent
+SMOKE = ROOT / "training" / "configs" / "smoke.toml"
+WIDTHS = (8, 8, 10, 10, 10)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of small pictures, smooth and rough."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for index in range(40):
+        coarse = generator.uniform(0, 255, (3 + index % 9, 3 + index % 7, 3)).astype(np.uint8)
+        picture = Image.fromarray(coarse).resize((48 + index, 52), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{index:02d}.{'JPG' if index % 2 else 'png'}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory):
+    """A small network in the form of the Oxford weights: BGR in [0, 255] minus the mean."""
+    tensors = dict(named_tensors(Encoder(WIDTHS, rngs=nnx.Rngs(5))))
+    tensors = {name: np.array(value) for name, value in tensors.items()}
+    tensors["conv1_1.kernel"] /= 64
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def crops(pictures):
+    return next(crop_batches([pictures], crop=32, batch=48, seed=3))
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_teacher_takes_rgb_in_zero_to_one(teacher_file):
+    image = np.random.default_rng(1).uniform(size=(32, 32, 3)).astype(np.float32)
+    tensors = safetensors.numpy.load_file(teacher_file)
+    normalised = 255.0 * image[..., ::-1] - [103.939, 116.779, 123.68]
+    expected = oracle.encode(tensors, normalised).values()
+    found = load_teacher(teacher_file)(jnp.asarray(image)[None])
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours[0], theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_batches_do_not_depend_on_where_one_starts(pictures):
+    options = {"crop": 32, "batch": 3, "seed": 1}
+    whole = crop_batches([pictures], **options)
+    first = [next(whole) for _ in range(5)]
+    later = next(crop_batches([pictures], **options, start=4))
+    np.testing.assert_array_equal(first[4], later)
+    assert not np.array_equal(first[0], first[1])
+    other = next(crop_batches([pictures], **(options | {"seed": 2})))
+    assert not np.array_equal(first[0], other)
+
+
+def test_training_and_evaluation_share_no_file(pictures):
+    seen, unseen = image_files(pictures), image_files(pictures, unseen=True)
+    assert unseen
+    assert not set(seen) & set(unseen)
+    assert len(seen) + len(unseen) == 40
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=tmp_path.name):
+        image_files(tmp_path)
+
+
+def test_linear_fit_recovers_a_linear_map():
+    generator = np.random.default_rng(0)
+    inputs, matrix = generator.normal(size=(500, 6)), generator.normal(size=(6, 4))
+    found, offset = linear_fit(inputs, inputs @ matrix + 3)
+    np.testing.assert_allclose(found, matrix, atol=1e-3)
+    np.testing.assert_allclose(offset, 3, atol=1e-3)
+
+
+def test_a_student_as_wide_as_its_teacher_becomes_it(teacher_file, crops):
+    teacher = load_teacher(teacher_file)
+    student = start_encoder(teacher, WIDTHS, crops)
+    heads = fit_heads(student, teacher, crops)
+    pairs = zip(heads, student(jnp.asarray(crops)), teacher(jnp.asarray(crops)), strict=True)
+    for head, ours, theirs in pairs:
+        assert head.unexplained(ours, theirs) < 0.02
+
+
+def test_a_decoder_is_fitted_where_one_layer_can_invert(crops):
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    bias = encoder.layers["conv1_1"].bias
+    encoder.layers["conv1_1"].bias = nnx.Param(jnp.full(bias.shape, 5.0))  # no ReLU cuts anything
+    decoder = start_decoder(encoder, 1, crops)
+    found = decoder(encoder(jnp.asarray(crops), 1)[0])
+    assert np.sqrt(np.mean((found - crops) ** 2)) < 0.01
+
+
+def test_the_loss_of_a_perfect_student_counts_pixels_only(crops):
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    heads = fit_heads(encoder, encoder, crops)
+    phase = load_settings(SMOKE).distil
+    assert phase is not None
+    decoders = {"1": Decoder(1, WIDTHS, rngs=nnx.Rngs(0))}
+    images = jnp.asarray(crops[:4])
+    loss, metrics = distil_loss(Student(encoder, decoders, heads), encoder, images, phase)
+    decoded = decoders["1"](encoder(images, 1)[0])
+    error = np.mean((np.asarray(decoded) - crops[:4]) ** 2)
+    assert float(metrics["psnr/1"]) == pytest.approx(-10 * np.log10(error), abs=1e-3)
+    assert metrics["unexplained/5"] < 0.02
+    rest = phase.pixel * np.log(error + 1e-6) + phase.feature * metrics["feature/1"]
+    assert float(loss) == pytest.approx(float(rest), abs=0.02)
+
+
+def test_settings_name_a_missing_entry(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_text(SMOKE.read_text().replace("crop =", "corp ="))
+    with pytest.raises(ValueError, match=r"odd\.toml: .*crop"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize(
+    "config", sorted(ROOT.glob("training/configs/*.toml")), ids=lambda p: p.stem
+)
+def test_configurations_load(config):
+    settings = load_settings(config)
+    assert len(settings.widths) == 5
+    assert isinstance(settings.distil or settings.decoders, Phase)
+
+
+def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
+    tmp_path, pictures, teacher_file
+):
+    common = (SMOKE, "--images", pictures, "--teacher", teacher_file)
+    whole = run("distil", *common, "--run", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    model = tmp_path / "whole" / "distil" / "model"
+    assert whole.stdout.strip() == str(model)
+
+    command = [sys.executable, "-m", "training", "distil", *common, "--run", tmp_path / "killed"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    checkpoint = tmp_path / "killed" / "distil" / "checkpoints" / "3" / "commit_success.txt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = tmp_path / "killed" / "distil"
+    assert checkpoint.exists()
+    assert not (killed / "model").exists()
+
+    resumed = run("distil", *common, "--run", tmp_path / "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "least-squares" not in resumed.stderr
+    for file in sorted(model.iterdir()):
+        assert (killed / "model" / file.name).read_bytes() == file.read_bytes(), file.name
+    lines = (killed / "metrics.jsonl").read_text()
+    assert lines == (tmp_path / "whole" / "distil" / "metrics.jsonl").read_text()
+    assert [json.loads(line)["step"] for line in lines.splitlines()] == list(range(1, 9))
+    assert list((killed / "samples").glob("*.png"))
+    assert list((killed / "tensorboard").iterdir())
+
+    decoders = run("decoders", SMOKE, "--images", pictures, "--run", tmp_path / "whole",
+                   "--level", 2)  # fmt: skip
+    assert decoders.returncode == 0, decoders.stderr
+    refined = Path(decoders.stdout.strip())
+    same = "encoder.safetensors", "decoder5.safetensors"
+    assert all((refined / name).read_bytes() == (model / name).read_bytes() for name in same)
+    changed = "decoder2.safetensors"
+    assert (refined / changed).read_bytes() != (model / changed).read_bytes()
+
+    shipped = run("export", refined, tmp_path / "shipped")
+    assert shipped.returncode == 0, shipped.stderr
+    expected = safetensors.numpy.load_file(tmp_path / "shipped" / export.PROBE)
+    for name, values in export.probe(tmp_path / "shipped").items():
+        np.testing.assert_array_equal(values, expected[name])
+
+    shown = run("evaluate", tmp_path / "shipped", "--images", pictures, "--all", "--side", "64")
+    assert shown.returncode == 0, shown.stderr
+    assert "relu5_1" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("model")
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    decoders = {level: Decoder(level, WIDTHS, rngs=nnx.Rngs(level)) for level in (1, 4)}
+    save_model(directory, Model("odd", encoder, decoders))
+    return directory
+
+
+def test_reconstruction_is_the_mean_psnr(model, pictures):
+    found = evaluate.reconstruction(model, pictures, side=64)
+    networks = load_model(model)
+    assert list(found) == ["relu1_1", "relu4_1"]
+    psnr = []
+    for file in image_files(pictures, unseen=True):
+        with Image.open(file) as image:
+            height, width = image.height, image.width
+        pixels = wct.read_image(file).pixels
+        size = (
+            (64, round(width * 64 / height)) if height < width else (round(height * 64 / width), 64)
+        )
+        pixels = evaluate.resize(pixels, size)
+        pixels = pixels[: size[0] // 32 * 32, : size[1] // 32 * 32]
+        decoded = networks.decoders[1](networks.encoder(jnp.asarray(pixels)[None], 1)[0])[0]
+        psnr.append(-10 * np.log10(np.mean((np.clip(decoded, 0, 1) - pixels) ** 2)))
+    assert found["relu1_1"] == pytest.approx(np.mean(psnr), abs=1e-3)
+
+
+def test_the_model_explains_itself(model, pictures):
+    shares = evaluate.explained(model, load_model(model).encoder, pictures, everything=True)
+    assert all(share > 0.97 for share in shares.values()), shares
+
+
+def test_distances_of_the_content_itself(tmp_path, pictures, teacher_file):
+    """At alpha 0 the result is the content: no content distance, and the pictures' own in style."""
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    decoders = {level: Decoder(level, WIDTHS, rngs=nnx.Rngs(level)) for level in (1, 2, 3, 4, 5)}
+    save_model(tmp_path, Model("odd", encoder, decoders))
+    teacher = load_teacher(teacher_file)
+    found = evaluate.style_transfer(
+        tmp_path, teacher, pictures, pictures, pairs=2, alpha=0.0, everything=False
+    )
+    assert found["content"] < 1e-3
+    assert found["covariance"] < 1e-2  # each picture is its own style here
+    assert found["mean"] < 1e-2

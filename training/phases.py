@@ -1,0 +1,170 @@
+"""The two phases of training, each from settings to a model directory.
+
+A phase that was interrupted goes on from its latest checkpoint when it is run again, and ends with
+the same weights as one that was not.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from rich.console import Console
+
+from wct._networks import Decoder, Encoder
+from wct._weights import Model, load_model, save_model
+
+from .data import crop_batches
+from .loop import has_checkpoint, train
+from .objectives import Head, Student, decoder_loss, distil_loss, fit_heads
+from .settings import Phase, Settings, SettingsError
+from .sheet import write_reconstructions
+from .start import start_decoder, start_encoder
+from .teacher import load_teacher
+
+_say = Console(stderr=True).print
+
+
+def distil(settings: Settings, images: Sequence[Path], run: Path, teacher: Path) -> Path:
+    """Train an encoder of any widths from VGG-19's features, together with its decoders.
+
+    Args:
+        settings: The model, with a table `[distil]`.
+        images: Folders of training pictures.
+        run: The run's directory.
+        teacher: The file of VGG-19's weights; see `load_teacher`.
+
+    Returns:
+        The directory of the trained model.
+    """
+    phase = _phase(settings, "distil")
+    directory = run / "distil"
+    vgg = load_teacher(teacher)
+    if has_checkpoint(directory):
+        student = _blank_student(settings, vgg)
+    else:
+        crops = _start_crops(images, phase)
+        _say("least-squares start: encoder")
+        encoder = start_encoder(vgg, settings.widths, crops, phase.seed)
+        decoders = _start_decoders(encoder, settings.levels, crops, phase)
+        student = Student(encoder, decoders, fit_heads(encoder, vgg, crops))
+    student = _train(
+        student, vgg, distil_loss, images, phase, directory,
+        lambda student: (student.encoder, student.decoders),
+    )  # fmt: skip
+    return _save(directory / "model", settings, student.encoder, student.decoders)
+
+
+def train_decoders(
+    settings: Settings,
+    images: Sequence[Path],
+    run: Path,
+    *,
+    model: Path | None = None,
+    teacher: Path | None = None,
+    levels: Sequence[int] = (),
+) -> Path:
+    """Train one or all decoders of a finished encoder: pixel plus feature loss.
+
+    Args:
+        settings: The model, with a table `[decoders]`.
+        images: Folders of training pictures.
+        run: The run's directory.
+        model: The directory of a model: its encoder, and decoders to go on from. By default, what
+            `distil` left in `run`.
+        teacher: Train decoders for VGG-19 itself instead: the file of its weights.
+        levels: Only these levels' decoders.
+
+    Returns:
+        The directory of the trained model.
+    """
+    phase = _phase(settings, "decoders")
+    if teacher is not None:
+        encoder, ready = load_teacher(teacher), {}
+    else:
+        loaded = load_model(model or run / "distil" / "model")
+        encoder, ready = loaded.encoder, loaded.decoders
+    directory = run / "-".join(["decoders", *map(str, levels)])
+    wanted = levels or settings.levels
+    missing = [level for level in wanted if level not in ready]
+    decoders = {str(level): ready[level] for level in wanted if level in ready}
+    if missing and has_checkpoint(directory):
+        decoders |= _blank_decoders(encoder.widths, missing)
+    elif missing:
+        decoders |= _start_decoders(encoder, missing, _start_crops(images, phase), phase)
+    decoders = _train(
+        decoders, encoder, decoder_loss, images, phase, directory,
+        lambda decoders: (encoder, decoders),
+    )  # fmt: skip
+    everything = {str(level): decoder for level, decoder in ready.items()} | decoders
+    return _save(directory / "model", settings, encoder, everything)
+
+
+def _phase(settings: Settings, name: str) -> Phase:
+    phase = getattr(settings, name)
+    if phase is None:
+        raise SettingsError(f"the settings of {settings.name!r} have no table [{name}]")
+    return phase
+
+
+def _start_crops(images: Sequence[Path], phase: Phase) -> np.ndarray:
+    crops = crop_batches(images, crop=phase.crop, batch=phase.start_images, seed=phase.seed + 1)
+    return next(crops)
+
+
+def _start_decoders(
+    encoder: Encoder, levels: Sequence[int], crops: np.ndarray, phase: Phase
+) -> dict[str, Decoder]:
+    decoders = {}
+    for level in levels:
+        _say(f"least-squares start: decoder {level}")
+        decoders[str(level)] = start_decoder(encoder, level, crops, phase.seed)
+    return decoders
+
+
+def _blank_decoders(widths: Sequence[int], levels: Sequence[int]) -> dict[str, Decoder]:
+    """Networks of the right shapes, for a checkpoint to be read into."""
+    return {str(level): Decoder(level, widths, rngs=nnx.Rngs(0)) for level in levels}
+
+
+def _blank_student(settings: Settings, teacher: Encoder) -> Student:
+    heads = [
+        Head(jnp.zeros((ours, theirs)), jnp.zeros(theirs), jnp.zeros(theirs), jnp.zeros(()))
+        for ours, theirs in zip(settings.widths, teacher.widths, strict=True)
+    ]
+    encoder = Encoder(settings.widths, rngs=nnx.Rngs(0))
+    return Student(encoder, _blank_decoders(settings.widths, settings.levels), heads)
+
+
+def _train(
+    trained: Any,
+    frozen: Encoder,
+    loss: Callable,
+    images: Sequence[Path],
+    phase: Phase,
+    directory: Path,
+    networks_of: Callable[[Any], tuple[Encoder, dict[str, Decoder]]],
+) -> Any:
+    """Run the loop; every so often, write a sheet of pictures and what decoders make of them."""
+    shown = next(crop_batches(images, crop=phase.crop, batch=8, seed=phase.seed + 2))
+
+    def sample(trained: Any, step: int) -> None:
+        encoder, decoders = networks_of(trained)
+        write_reconstructions(directory / "samples" / f"{step:06d}.png", encoder, decoders, shown)
+
+    def batches(start: int) -> Iterator[np.ndarray]:
+        return crop_batches(
+            images, crop=phase.crop, batch=phase.batch, seed=phase.seed, start=start
+        )
+
+    return train(trained, frozen, loss, batches, phase, directory, sample)
+
+
+def _save(
+    directory: Path, settings: Settings, encoder: Encoder, decoders: dict[str, Decoder]
+) -> Path:
+    by_level = {decoder.level: decoder for decoder in decoders.values()}
+    save_model(directory, Model(settings.name, encoder, by_level))
+    return directory

@@ -1,0 +1,165 @@
+"""Writing image files that are whole or not there."""
+
+import contextlib
+import io
+import os
+import secrets
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from ._errors import ImageError
+from ._image import SRGB, read_image
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A binary stream to write to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+# The profile to embed; its date (bytes 24 to 35) is fixed, so that equal pictures are equal files.
+_SRGB_BYTES = b"".join(
+    [SRGB.tobytes()[:24], bytes.fromhex("07d0 0001 0001 0000 0000 0000"), SRGB.tobytes()[36:]]
+)
+
+_JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
+_TIFF = ("TIFF", {"compression": "tiff_deflate"})
+_FORMATS = {
+    "png": ("PNG", {}),
+    "jpg": _JPEG,
+    "jpeg": _JPEG,
+    "webp": ("WEBP", {"quality": 95}),
+    "avif": ("AVIF", {"quality": 95}),
+    "tif": _TIFF,
+    "tiff": _TIFF,
+}
+
+
+def write_image(
+    image: Image.Image | np.ndarray,
+    target: str | os.PathLike[str] | Writable,
+    *,
+    format: str | None = None,  # noqa: A002
+    overwrite: bool = False,
+) -> None:
+    """Write a picture as PNG, JPEG, WebP, AVIF or TIFF, with an sRGB profile.
+
+    A file appears under its name only when it is complete. JPEG, which knows no transparency,
+    shows a transparent picture on white.
+
+    Args:
+        image: The picture, in sRGB: a Pillow image, or an array `(height, width, 3)` of uint8 or of
+            floats in [0, 1].
+        target: A path, or a binary stream, which is left open.
+        format: `png`, `jpg`, `jpeg`, `webp`, `avif`, `tif` or `tiff`; by default the path's
+            suffix, in any case. A stream needs it.
+        overwrite: Replace an existing file.
+
+    Raises:
+        ImageError: If the array is no picture, if the format is unknown or does not allow for the
+            picture, if the file exists and `overwrite` is not set, or if its directory is missing
+            or cannot be written to.
+    """
+    name, options = find_format(target, format)
+    if not isinstance(image, Image.Image):
+        pixels = read_image(image).pixels
+        image = Image.fromarray(np.uint8(np.rint(255 * pixels)))
+    try:
+        data = _encode(image, name, options)
+    except Exception as error:  # Pillow's encoders, like its decoders, raise nearly anything
+        raise ImageError(
+            f"Cannot write {_describe(target)}: this format does not allow for this picture "
+            f"({error}); try another one, such as png."
+        ) from error
+    if isinstance(target, str | os.PathLike):
+        _write_file(data, Path(target), overwrite)
+    else:
+        target.write(data)
+
+
+def find_format(
+    target: str | os.PathLike[str] | Writable,
+    format: str | None = None,  # noqa: A002
+) -> tuple[str, dict[str, object]]:
+    """Return Pillow's name and options of the format that a target is to be written in.
+
+    Raises:
+        ImageError: The suffix, or `format`, is none of a format known here.
+    """
+    named = Path(target).suffix if isinstance(target, str | os.PathLike) else ""
+    suffix = (format or named).lower().removeprefix(".")
+    if suffix not in _FORMATS:
+        raise ImageError(
+            f"Cannot write {_describe(target)}: its format {suffix!r} is not one of "
+            f"{', '.join(_FORMATS)}; choose another suffix, or pass format=."
+        )
+    return _FORMATS[suffix]
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise an `ImageError` if there is a file of that name."""
+    if path.exists():
+        raise _taken(path)
+
+
+def _taken(path: Path) -> ImageError:
+    return ImageError(
+        f"{path} exists already; choose another name, "
+        "or allow for replacing it (overwrite=True, --overwrite)."
+    )
+
+
+def _describe(target: object) -> str:
+    if isinstance(target, str | os.PathLike):
+        return os.fspath(target) or "''"
+    return str(getattr(target, "name", "") or "the image")
+
+
+def _encode(image: Image.Image, format: str, options: dict[str, object]) -> bytes:  # noqa: A002
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if format == "JPEG" and image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    buffer = io.BytesIO()
+    image.save(buffer, format, icc_profile=_SRGB_BYTES, **options)
+    return buffer.getvalue()
+
+
+def _write_file(data: bytes, path: Path, overwrite: bool) -> None:
+    """Write beside `path`, then rename: the file is whole or not there."""
+    temporary = path.parent / f".wct-{secrets.token_hex(8)}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _claim(temporary, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = f"there is no directory {path.parent}" if missing else error.strerror or error
+        raise ImageError(f"Cannot write {path}: {reason}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give a complete file its name, unless that is taken; no other process can come between."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here (FAT, some network drives): take the name, then fill it
+        path.touch(exist_ok=False)
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
