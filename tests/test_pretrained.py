@@ -1,16 +1,15 @@
-"""The weights that come along: code and weights still agree, and do what the paper's equations say."""
+"""The weights that come along: they fit the code, and do what the paper says."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
 import safetensors.numpy
 from skimage.data import astronaut, coffee
-from training.export import PROBE, probe
 
 import wct
+from training.export import PROBE, probe
 from wct._drawn import draw_style
 from wct._image import resize
 from wct._weights import load_model, named_tensors

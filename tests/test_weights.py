@@ -198,7 +198,6 @@ def test_damage_is_one_error_that_names_the_file(tiny_directory, damage):
     assert isinstance(caught.value, WctError)
 
 
-@pytest.mark.xfail(reason="safetensors raises a KeyError for what NumPy lacks", strict=True)
 def test_bfloat16_is_an_error(tiny_directory):
     path = tiny_directory / DECODER
     content = path.read_bytes()

@@ -30,6 +30,7 @@ def train(
     phase: Phase,
     directory: Path,
     sample: Callable[[Any, int], None],
+    rates: Any = 1.0,
 ) -> Any:
     """Train by LAMB with a warm-up and cosine decay; go on from the latest checkpoint, if any.
 
@@ -41,6 +42,8 @@ def train(
         phase: Steps, learning rate and so on.
         directory: For checkpoints, `metrics.jsonl` and TensorBoard's files.
         sample: Called every so often with the networks and the step.
+        rates: Factors of the learning rate, a pytree that `trained` begins like: one number for
+            all, or one for each of its parts.
 
     Returns:
         `trained`, after `phase.steps` steps.
@@ -59,6 +62,9 @@ def train(
             trained, frozen, images, phase
         )
         updates, moments = optimizer.update(gradient, moments, trained)
+        updates = jax.tree.map(
+            lambda rate, part: jax.tree.map(lambda update: rate * update, part), rates, updates
+        )
         return (optax.apply_updates(trained, updates), moments), metrics
 
     state = (trained, optimizer.init(trained))

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from wct._networks import Decoder, Encoder
 
 from .settings import Phase
-from .start import activation_scale, linear_fit
+from .start import linear_fit
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -74,7 +74,8 @@ def fit_heads(student: Encoder, teacher: Encoder, images: np.ndarray) -> list[He
         theirs = np.concatenate([_vectors(pair[1][level]) for pair in pairs])
         chosen = generator.choice(len(ours), min(len(ours), 50_000), replace=False)
         ours, theirs = ours[chosen], theirs[chosen]
-        scale = activation_scale(theirs)
+        scale = theirs.mean(0)
+        scale = np.maximum(scale, 0.01 * scale.mean())  # channels that hardly ever fire
         theirs = theirs / scale
         matrix, offset = linear_fit(ours, theirs)
         parts = (matrix, offset, scale, theirs.var(0).mean())

@@ -53,6 +53,7 @@ def distil(settings: Settings, images: Sequence[Path], run: Path, teacher: Path)
     student = _train(
         student, vgg, distil_loss, images, phase, directory,
         lambda student: (student.encoder, student.decoders),
+        Student(phase.encoder_rate, 1.0, 1.0),  # pyright: ignore[reportArgumentType] rates
     )  # fmt: skip
     return _save(directory / "model", settings, student.encoder, student.decoders)
 
@@ -146,6 +147,7 @@ def _train(
     phase: Phase,
     directory: Path,
     networks_of: Callable[[Any], tuple[Encoder, dict[str, Decoder]]],
+    rates: Any = 1.0,
 ) -> Any:
     """Run the loop; every so often, write a sheet of pictures and what decoders make of them."""
     shown = next(crop_batches(images, crop=phase.crop, batch=8, seed=phase.seed + 2))
@@ -159,7 +161,7 @@ def _train(
             images, crop=phase.crop, batch=phase.batch, seed=phase.seed, start=start
         )
 
-    return train(trained, frozen, loss, batches, phase, directory, sample)
+    return train(trained, frozen, loss, batches, phase, directory, sample, rates)
 
 
 def _save(

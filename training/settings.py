@@ -17,7 +17,9 @@ class Phase:
         steps: Gradient steps.
         batch: Crops a step.
         crop: Side of a crop, pixels; a multiple of 16.
-        learning_rate: LAMB's at its peak, a step's size relative to the weights'; it decays to zero along a cosine.
+        learning_rate: LAMB's at its peak: a step's size relative to the weights'. It decays to
+            zero along a cosine.
+        encoder_rate: The encoder's learning rate relative to the decoders', which must follow it.
         warmup: Steps over which the learning rate rises from zero.
         pixel: Weight of the pixel error (its logarithm, in the joint phase).
         feature: Weight of the re-encoded picture's relative feature error.
@@ -39,6 +41,7 @@ class Phase:
     checkpoint_every: int
     sample_every: int
     teacher: float = 0.0
+    encoder_rate: float = 1.0
     seed: int = 0
 
 

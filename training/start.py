@@ -23,7 +23,7 @@ _REFITS = 3
 def start_encoder(
     teacher: Encoder, widths: Sequence[int], images: np.ndarray, seed: int = 0
 ) -> Encoder:
-    """Fit an encoder of the given widths to a teacher's features.
+    """Fit an encoder of the given widths to a teacher's features, scaled to a unit mean square.
 
     Args:
         teacher: The network to imitate.
@@ -40,11 +40,10 @@ def start_encoder(
         theirs = _in_batches(teacher.layers[name], theirs)  # before the activation
         positions = _sample(theirs.shape, generator)
         rectified = np.maximum(theirs[positions], 0)
-        scale = activation_scale(rectified)
-        rectified /= scale
         width = encoder.layers[name].kernel.shape[-1]
         kept = _most_independent(rectified)[:width]
-        targets = theirs[positions][:, kept] / scale[kept]
+        targets = theirs[positions][:, kept]
+        targets /= np.sqrt(np.mean(rectified[:, kept] ** 2, axis=0)) + 1e-12
         _fit(encoder.layers[name], ours, targets, positions, rectified=True)
         ours = np.maximum(_in_batches(encoder.layers[name], ours), 0)
         np.maximum(theirs, 0, out=theirs)
@@ -100,12 +99,6 @@ def _most_independent(vectors: np.ndarray) -> np.ndarray:
     """Order channels, the last axis, by how little those before them tell of them."""
     decomposition = scipy.linalg.qr(vectors - vectors.mean(0), mode="r", pivoting=True)
     return decomposition[-1]  # pyright: ignore[reportReturnType] its stub knows no modes
-
-
-def activation_scale(features: np.ndarray) -> np.ndarray:
-    """Mean activation of each channel, the last axis; at least a hundredth of their average."""
-    mean = features.reshape(-1, features.shape[-1]).mean(0)
-    return np.maximum(mean, 0.01 * mean.mean() + 1e-12)
 
 
 def _fit(

@@ -41,18 +41,22 @@ def moments(
     Returns:
         One set of moments for each index of the leading axes. Of no weight at all, they are zero.
     """
-    *sets, height, width, channels = features.shape
     if weights is None:
-        weights = jnp.ones((height, width), features.dtype)
-    weights = jnp.broadcast_to(weights, (*sets, height, width))
-    weights = weights.reshape(*sets, height * width)
-    vectors = features.reshape(*sets, height * width, channels)
-
-    weight = weights.sum(-1)
-    share = weights / jnp.where(weight == 0, 1, weight)[..., None]
-    mean = jnp.einsum("...n,...nc->...c", share, vectors, precision=lax.Precision.HIGHEST)
-    centred = (vectors - mean[..., None, :]) * jnp.sqrt(weights)[..., None]
-    scatter = jnp.einsum("...nc,...nd->...cd", centred, centred, precision=lax.Precision.HIGHEST)
+        weights = jnp.ones(features.shape[-3:-1], features.dtype)
+    weights = jnp.broadcast_to(weights, features.shape[:-1])
+    weight = weights.sum(-1).sum(-1)
+    share = (weights / jnp.where(weight == 0, 1, weight)[..., None, None])[..., None]
+    mean = (share * features).sum(-2).sum(-2)
+    # Once more for what rounding lost: a million float32 numbers do not add up exactly.
+    mean = mean + (share * (features - mean[..., None, None, :])).sum(-2).sum(-2)
+    centred = features - mean[..., None, None, :]
+    scatter = jnp.einsum(
+        "...hwc,...hwd->...cd",
+        centred * weights[..., None],
+        centred,
+        precision=lax.Precision.HIGHEST,
+    )
+    scatter = (scatter + jnp.swapaxes(scatter, -1, -2)) / 2
     return Moments(weight, mean, scatter / _divisor(weight))
 
 

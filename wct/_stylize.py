@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,11 +63,12 @@ def stylize(
 
     from ._style import Style
     from ._stylizer import Stylizer
+    from ._weights import find_model
 
     for name, side in (("size", size), ("style_size", style_size)):
         if side is not None and side < 1:
             raise WctError(f"{name} must be at least 1 pixel, not {side}")
-    stylizer = model if isinstance(model, Stylizer) else _load(os.fspath(model))
+    stylizer = model if isinstance(model, Stylizer) else _load(find_model(model).resolve())
     picture = read_image(content)
     pixels = picture.pixels
     if size is not None:
@@ -83,7 +85,7 @@ def stylize(
 
 
 @functools.lru_cache(maxsize=2)
-def _load(model: str) -> Stylizer:
+def _load(model: Path) -> Stylizer:
     from ._stylizer import Stylizer
 
     return Stylizer.from_pretrained(model)

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from ._errors import WctError, WeightsError
+from ._image import ImageLike, read_image
 from ._moments import Moments, moments
 from ._networks import LEVELS, Decoder, Encoder, stride
 from ._style import Style
@@ -52,14 +52,20 @@ class Stylizer(nnx.Module):
         loaded = load_model(model)
         return cls(loaded.name, loaded.encoder, list(loaded.decoders.values()))
 
-    def read_style(self, image: Float[Array, "height width 3"] | np.ndarray) -> Style:
+    def read_style(self, image: Float[Array, "height width 3"] | ImageLike) -> Style:
         """Measure a style picture, in one pass of the encoder.
 
         Args:
-            image: RGB in [0, 1], of any size.
+            image: The picture, of any size. Of a jax array, values in [0, 1] are taken for
+                granted, so that this can be compiled.
+
+        Raises:
+            ImageError: The picture cannot be read, or the array is none.
         """
+        if not isinstance(image, jax.Array):
+            image = jnp.asarray(read_image(image).pixels)
         height, width, _ = image.shape
-        canvas = _to_canvas(jnp.asarray(image, jnp.float32)[None])
+        canvas = _to_canvas(image[None])
         measured = _measure(self.encoder, canvas, _size(height, width))
         return Style(jax.tree.map(lambda value: value[0], measured), self.name)
 

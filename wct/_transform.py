@@ -12,9 +12,9 @@ from ._moments import Moments
 
 _product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
-_RIDGE = 1e-6
+_RIDGE = 1e-7
 """What is added to a covariance's eigenvalues before their inverse is taken, relative to the
-largest: where float32's rounding errors begin."""
+largest: what float32 rounds a covariance by."""
 
 _NOISE = 1e-5
 """Standard deviation, relative to the mean vector's root mean square, that counts as none."""
@@ -55,7 +55,7 @@ def whitening(
 ) -> Float[Array, "*sets channels channels"]:
     """Return Σ^(−1/2) = E D^(−1/2) Eᵀ, the map that gives centred features unit covariance.
 
-    A ridge of 1e-6 of the largest eigenvalue keeps it finite where Σ is singular, as it is
+    A ridge of 1e-7 of the largest eigenvalue keeps it finite where Σ is singular, as it is
     whenever a picture has fewer features than channels; directions in which the features do not
     vary stay as they are, at about zero.
 
@@ -137,15 +137,23 @@ def _power_jvp(exponent, ridge, primals, tangents):
     else:
         values, differences = roots, _invert(left + right)
     transposed = jnp.swapaxes(vectors, -1, -2)
-    inner = _product(transposed, _product(tangents[0], vectors)) * differences
+    tangent = (tangents[0] + jnp.swapaxes(tangents[0], -1, -2)) / 2  # `eigh` sees no more of it
+    inner = _product(transposed, _product(tangent, vectors)) * differences
     return _compose(vectors, values), _product(vectors, _product(inner, transposed))
 
 
 def _eigen(
     covariance: Float[Array, "*sets channels channels"], ridge: float, floor: Float[Array, "*sets"]
 ) -> tuple[Float[Array, "*sets channels channels"], Float[Array, "*sets channels"]]:
-    """Eigenvectors, and square roots of the regularised eigenvalues."""
-    values, vectors = jnp.linalg.eigh(covariance)
+    """Eigenvectors, and square roots of the regularised eigenvalues.
+
+    Decomposed in float64: float32 would get small eigenvalues wrong by far more than the
+    covariance's own rounding errors, and they are what whitening divides by.
+    """
+    with jax.enable_x64(True):
+        values, vectors = jnp.linalg.eigh(lax.convert_element_type(covariance, jnp.float64))
+        values = lax.convert_element_type(values, covariance.dtype)
+        vectors = lax.convert_element_type(vectors, covariance.dtype)
     values = jnp.maximum(values, 0)
     values = values + ridge * values[..., -1:] + floor[..., None]
     return vectors, jnp.sqrt(values)

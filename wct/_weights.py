@@ -110,14 +110,21 @@ def save_model(directory: Path, model: Model, *, about: Mapping[str, object] | N
         directory: Where to; made if need be. Files of the same names are replaced.
         model: What to write.
         about: What else `model.json` is to say: training, figures, licence.
+
+    Raises:
+        WeightsError: A weight is not finite, or too large for float16.
     """
     directory.mkdir(parents=True, exist_ok=True)
     networks = {ENCODER: model.encoder}
     networks |= {decoder_file(level): decoder for level, decoder in model.decoders.items()}
     files = {}
     for name, network in networks.items():
+        tensors = {key: np.asarray(value) for key, value in named_tensors(network)}
+        largest = max(np.abs(value).max() for value in tensors.values())
+        if not largest <= np.finfo(np.float16).max:
+            raise WeightsError(f"{name} cannot be written as float16: its largest is {largest:g}")
         content = safetensors.numpy.save(
-            {key: np.asarray(value, np.float16) for key, value in named_tensors(network)}
+            {key: value.astype(np.float16) for key, value in tensors.items()}
         )
         files[name] = hashlib.sha256(content).hexdigest()
         _replace(directory / name, content)
@@ -174,22 +181,24 @@ def _fill(network: _Network, path: Path, sha256: str | None) -> _Network:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(content).hexdigest() != str(sha256).lower():
         raise WeightsError(
             f"{path} is not the file that {CARD} names (its sha256 differs): get the model again"
         )
     try:
         tensors = safetensors.numpy.load(content)
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is no safetensors file: {error}") from error
+    except (safetensors.SafetensorError, KeyError) as error:  # a type unknown to numpy: KeyError
+        raise WeightsError(
+            f"{path} is no safetensors file of float16 or float32: {error}"
+        ) from error
     for name, layer in network.layers.items():
         for part in ("kernel", "bias"):
             wanted = getattr(layer, part)
             found = tensors.get(f"{name}.{part}")
-            if found is None or found.shape != wanted.shape:
+            if found is None or found.shape != wanted.shape or found.dtype.kind != "f":
+                what = "is missing" if found is None else f"is {found.dtype} of {found.shape}"
                 raise WeightsError(
-                    f"{path}: {name}.{part} must be of shape {wanted.shape}, "
-                    f"but {'is missing' if found is None else f'has {found.shape}'}"
+                    f"{path}: {name}.{part} must be floats of shape {wanted.shape}, but {what}"
                 )
             setattr(layer, part, nnx.Param(jnp.asarray(found, jnp.float32)))
     return network

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import secrets
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -131,7 +130,7 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
 
 def _write_file(data: bytes, path: Path, overwrite: bool) -> None:
     """Write beside `path`, then rename: the file is whole or not there."""
-    temporary = path.parent / f".wct-{secrets.token_hex(8)}.tmp"
+    temporary = path.parent / f".wct-{os.urandom(8).hex()}.tmp"
     try:
         with temporary.open("xb") as file:
             file.write(data)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Reproduces pretrained/vgg19-lite from folders of pictures and the weights of ImageNet's VGG-19.
+#
+#   training/runs/vgg19-lite.sh VGG19.safetensors PHOTOGRAPHS PAINTINGS TEXTURES
+#
+# The shipped weights took about an hour on 2 CPU cores; docs/weights.md has the figures to expect.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+teacher=$1 photographs=$2 paintings=$3 textures=$4
+run=runs/vgg19-lite
+
+python -m training distil training/configs/vgg19-lite.toml --run "$run" --teacher "$teacher" \
+    --images "$photographs" --images "$paintings" --images "$textures"
+python -m training evaluate "$run/distil/model" --images "$photographs" --side 320 \
+    --styles "$paintings" --teacher "$teacher"
+python -m training export "$run/distil/model" "$run/vgg19-lite" \
+    --about training/configs/vgg19-lite.about.toml
