@@ -3,8 +3,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from wct._drawn import STYLES, draw_scene, draw_style
+from wct._drawn import STYLES, draw_style
 from wct._errors import WctError
+from wct._scene import draw_scene
 
 SIZE = 192
 

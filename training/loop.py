@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
@@ -32,7 +33,7 @@ def train(
     sample: Callable[[Any, int], None],
     rates: Any = 1.0,
 ) -> Any:
-    """Train by LAMB with a warm-up and cosine decay; go on from the latest checkpoint, if any.
+    """Train by Adam with a warm-up and cosine decay; go on from the latest checkpoint, if any.
 
     Args:
         trained: A pytree of networks to train.
@@ -51,9 +52,12 @@ def train(
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, phase.learning_rate, phase.warmup, phase.steps
     )
-    # LAMB: Adam with steps relative to each tensor's size. After a least-squares start the sizes
-    # differ a hundredfold, and one absolute rate is too small for some and too large for others.
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.lamb(schedule, b2=0.95))
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.scale_by_adam(b2=0.95),
+        _scale_by_size(),
+        optax.scale_by_learning_rate(schedule),
+    )
 
     @jax.jit
     def update(state, frozen, images):
@@ -89,6 +93,21 @@ def train(
                     sample(state[0], step)
         manager.wait_until_finished()
     return state[0]
+
+
+def _scale_by_size() -> optax.GradientTransformation:
+    """Scale a kernel's step by the root of its own size, relative to a size of 0.1.
+
+    After a least-squares start the sizes differ a hundredfold, and one absolute rate is too small
+    for some and too large for others. Steps in proportion to the size (LAMB) overdo it.
+    """
+
+    def scale(update: jax.Array, weights: jax.Array) -> jax.Array:
+        if weights.ndim == 1:  # a bias
+            return update
+        return update * jnp.sqrt(10 * jnp.sqrt(jnp.mean(weights**2)))
+
+    return optax.stateless(lambda updates, weights: jax.tree.map(scale, updates, weights))
 
 
 def _checkpoints(directory: Path) -> ocp.CheckpointManager:

@@ -17,8 +17,8 @@ class Phase:
         steps: Gradient steps.
         batch: Crops a step.
         crop: Side of a crop, pixels; a multiple of 16.
-        learning_rate: LAMB's at its peak: a step's size relative to the weights'. It decays to
-            zero along a cosine.
+        learning_rate: Adam's at its peak, for weights of the size 0.1. It decays to zero along a
+            cosine.
         encoder_rate: The encoder's learning rate relative to the decoders', which must follow it.
         warmup: Steps over which the learning rate rises from zero.
         pixel: Weight of the pixel error (its logarithm, in the joint phase).

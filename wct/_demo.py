@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ._drawn import draw_scene, draw_style
+from ._drawn import draw_style
 from ._image import fit, read_image, resize
+from ._scene import draw_scene
 from ._stylize import stylize
 
 STYLES = ("strokes", "mosaic", "marbling", "hatching", "woodcut")
