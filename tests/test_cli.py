@@ -1,5 +1,7 @@
+import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -180,3 +182,23 @@ def test_info_lists_versions_devices_and_models():
         for name, value in entries.items():
             assert name in text
             assert value in text
+
+
+def test_progress_goes_to_a_terminal_on_standard_error(folder, tiny_directory):
+    leader, follower = os.openpty()
+    arguments = ["photo.jpg", "art.png", "--levels", "1", "--model", str(tiny_directory)]
+    done = subprocess.run(
+        [sys.executable, "-m", "wct", "stylize", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env=os.environ | {"TERM": "xterm"},
+        check=True,
+    )
+    os.close(follower)
+    assert done.stdout == b"photo-art.png\n"
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal that nobody writes to ends
+        while part := os.read(leader, 4096):
+            shown += part
+    os.close(leader)
+    assert b"100%" in shown

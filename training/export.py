@@ -25,7 +25,7 @@ def export_model(model: Path, target: Path, about: Path | None = None) -> None:
         about: A TOML file with what `model.json` is to say besides.
     """
     save_model(target, load_model(model), about=tomllib.loads(about.read_text()) if about else None)
-    safetensors.numpy.save_file(probe(target), target / PROBE)
+    (target / PROBE).write_bytes(safetensors.numpy.save(probe(target)))
 
 
 def probe(model: Path) -> dict[str, np.ndarray]:

@@ -118,9 +118,9 @@ def stylize(
             **options,
         )
     if output == "-":
-        write_image(result, sys.stdout.buffer, format="png")  # pyright: ignore[reportArgumentType]
+        write_image(result, sys.stdout.buffer, format="png")
     else:
-        write_image(result, output, overwrite=overwrite)  # pyright: ignore[reportArgumentType]
+        write_image(result, output, overwrite=overwrite)
         click.echo(output)
 
 

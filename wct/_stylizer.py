@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -212,7 +213,10 @@ def _coverage(
 
 def _strengths(alpha: Strength | Sequence[Strength], levels: Sequence[int]) -> list[Scalar]:
     """One strength a level, checked where its value is known."""
-    strengths = list(alpha) if isinstance(alpha, Sequence) else [alpha] * len(levels)
+    if isinstance(alpha, Sequence) or jnp.ndim(alpha) > 0:
+        strengths = list(cast("Sequence[Strength]", alpha))
+    else:
+        strengths = [cast("Strength", alpha)] * len(levels)
     if len(strengths) != len(levels):
         raise WctError(f"{len(strengths)} alphas for {len(levels)} levels: give one, or one each")
     for strength in strengths:
