@@ -42,8 +42,9 @@ def start_encoder(
         rectified = np.maximum(theirs[positions], 0)
         width = encoder.layers[name].kernel.shape[-1]
         kept = _most_independent(rectified)[:width]
-        targets = theirs[positions][:, kept]
-        targets /= np.sqrt(np.mean(rectified[:, kept] ** 2, axis=0)) + 1e-12
+        scale = np.sqrt(np.mean(rectified[:, kept] ** 2, axis=0))
+        scale = np.maximum(scale, 0.01 * scale.max() + 1e-12)  # some may never fire
+        targets = theirs[positions][:, kept] / scale
         _fit(encoder.layers[name], ours, targets, positions, rectified=True)
         ours = np.maximum(_in_batches(encoder.layers[name], ours), 0)
         np.maximum(theirs, 0, out=theirs)

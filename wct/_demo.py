@@ -11,7 +11,7 @@ from ._image import fit, read_image, resize
 from ._scene import draw_scene
 from ._stylize import stylize
 
-STYLES = ("strokes", "mosaic", "marbling", "hatching", "woodcut")
+STYLES = ("strokes", "mosaic", "marbling", "hatching", "stained-glass")
 
 _SIDE = 512
 _COLUMNS = 3

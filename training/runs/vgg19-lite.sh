@@ -15,4 +15,4 @@ python -m training distil training/configs/vgg19-lite.toml --run "$run" --teache
 python -m training evaluate "$run/distil/model" --images "$photographs" --side 320 \
     --styles "$paintings" --teacher "$teacher"
 python -m training export "$run/distil/model" "$run/vgg19-lite" \
-    --about training/configs/vgg19-lite.about.toml
+    --about training/runs/vgg19-lite.about.toml
