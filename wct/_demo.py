@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ._drawn import draw_style
-from ._image import fit, read_image, resize
+from ._image import fit, read_image, resize, to_bytes
 from ._scene import draw_scene
 from ._stylize import stylize
 
@@ -51,7 +51,7 @@ def draw_sheet(
         for first in range(0, len(framed), _COLUMNS)
     ]
     sheet = np.concatenate(rows)[:-_GAP, :-_GAP]
-    return Image.fromarray(np.uint8(np.rint(255 * sheet)))
+    return Image.fromarray(to_bytes(sheet))
 
 
 def _content() -> np.ndarray:

@@ -75,7 +75,7 @@ class Picture:
         if self.kind == "pillow" and self.alpha is not None:
             height, width, _ = pixels.shape
             pixels = np.dstack([pixels, resize(self.alpha, (height, width))])
-        rounded = np.rint(pixels * 255).astype(np.uint8)
+        rounded = to_bytes(pixels)
         return rounded if self.kind == "uint8" else Image.fromarray(rounded)
 
 
@@ -105,6 +105,11 @@ def read_image(source: ImageLike) -> Picture:
         raise ImageError("give a path, a binary stream, a Pillow image or an array.")
     except ImageError as error:
         raise ImageError(f"Cannot read {_name(source)}: {error}") from error.__cause__
+
+
+def to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Round values in [0, 1] to uint8."""
+    return np.rint(pixels * 255).astype(np.uint8)
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ._errors import ImageError
-from ._image import SRGB, read_image
+from ._image import SRGB, read_image, to_bytes
 
 
 @runtime_checkable
@@ -65,8 +65,7 @@ def write_image(
     """
     name, options = find_format(target, format)
     if not isinstance(image, Image.Image):
-        pixels = read_image(image).pixels
-        image = Image.fromarray(np.uint8(np.rint(255 * pixels)))
+        image = Image.fromarray(to_bytes(read_image(image).pixels))
     try:
         data = _encode(image, name, options)
     except Exception as error:  # Pillow's encoders, like its decoders, raise nearly anything

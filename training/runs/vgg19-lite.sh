@@ -3,7 +3,8 @@
 #
 #   training/runs/vgg19-lite.sh VGG19.safetensors PHOTOGRAPHS PAINTINGS TEXTURES
 #
-# The shipped weights took about an hour on 2 CPU cores; docs/weights.md has the figures to expect.
+# It takes about an hour on 2 CPU cores, measuring included. docs/weights.md has the figures to expect,
+# and says in what the first steps of the shipped weights departed from these settings.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
