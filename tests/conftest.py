@@ -9,12 +9,17 @@ import jaxtyping  # noqa: E402
 
 # `wct._stylize` is left out: its annotations are never evaluated.
 CHECKED = [
+    "wct._convert",
     "wct._convolution",
+    "wct._layers",
+    "wct._masks",
+    "wct._models",
     "wct._moments",
     "wct._networks",
     "wct._style",
     "wct._stylizer",
     "wct._transform",
+    "wct._vgg",
     "wct._weights",
     "training",
 ]
@@ -32,6 +37,13 @@ hypothesis.settings.load_profile("wct")
 
 WIDTHS = (4, 6, 8, 8, 8)
 SOFT = 0.3  # share of the mean variance; with less, layers amplify rounding errors
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """The home of pulled and imported models: the test's own, and not yet there."""
+    monkeypatch.setenv("WCT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 def picture(height, width, seed):

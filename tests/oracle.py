@@ -6,6 +6,7 @@ One picture at a time, `(height, width, channels)`; networks are dicts of tensor
 """
 
 import numpy as np
+import scipy.linalg
 
 LAYERS = [
     *("conv1_1", "conv1_2"),
@@ -105,6 +106,25 @@ def whiten_and_color(features, content, style, alpha=1.0):
     return alpha * (white @ coloring(style_covariance) + style_mean) + (1 - alpha) * features
 
 
+def optimal_transport(features, content, style, alpha=1.0):
+    """α f_cs + (1 − α) f_c by Gelbrich's map between normal distributions, with SciPy's roots."""
+    _, content_mean, content_covariance = content
+    _, style_mean, style_covariance = style
+    deviation = scipy.linalg.sqrtm(content_covariance).real
+    middle = scipy.linalg.sqrtm(deviation @ style_covariance @ deviation).real
+    inverse = np.linalg.inv(deviation)
+    matrix = inverse @ middle @ inverse
+    return alpha * ((features - content_mean) @ matrix + style_mean) + (1 - alpha) * features
+
+
+def adain(features, content, style, alpha=1.0):
+    """α f_cs + (1 − α) f_c, channel by channel."""
+    (_, content_mean, content_covariance), (_, style_mean, style_covariance) = content, style
+    white = (features - content_mean) / np.sqrt(np.diag(content_covariance))
+    colored = white * np.sqrt(np.diag(style_covariance)) + style_mean
+    return alpha * colored + (1 - alpha) * features
+
+
 def extend(image):
     """A picture continued by reflection to multiples of 16, right and below."""
     height, width, _ = image.shape
@@ -120,23 +140,23 @@ def measure(features, size):
     return moments(features, inside.reshape(rows, cell, columns, cell).mean(axis=(1, 3)))
 
 
-def chain(networks, content, style, alphas, levels):
+def chain(networks, content, style, alphas, levels, details=None, transform=whiten_and_color):
     """The published chain, plus (1 − α) of what each decoder lost of its input; not clipped.
 
-    At α = 1 it is the published chain and nothing else. Also returns the largest condition number
-    of the content's covariances, for judging what float32 can do.
+    At α = 1 and without details it is the published chain and nothing else. Also returns the
+    largest condition number of the content's covariances, for judging what float32 can do.
     """
     size, worst = content.shape[:2], 1.0
     style_features = encode(networks["encoder"], extend(style))
     image = np.asarray(content, np.float64)
-    for level, alpha in zip(levels, alphas, strict=True):
+    for level, alpha, detail in zip(levels, alphas, details or [0] * len(levels), strict=True):
         image = extend(image)
         features = encode(networks["encoder"], image)[level]
         measured = measure(features, size)
         worst = max(worst, np.linalg.cond(measured[2]))
         target = measure(style_features[level], style.shape[:2])
-        mixed = whiten_and_color(features, measured, target, alpha)
+        mixed = transform(features, measured, target, alpha)
         lost = image - decode(networks[level], features, level)
-        image = decode(networks[level], mixed, level) + (1 - alpha) * lost
+        image = decode(networks[level], mixed, level) + (1 - alpha + alpha * detail) * lost
         image = image[: size[0], : size[1]]
     return image, worst

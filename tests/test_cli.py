@@ -90,7 +90,7 @@ def test_nothing_is_overwritten_unless_told(command, folder):
         (("photo.jpg", "art.png", "-o", "out.gif"), 1, "gif"),
         (("photo.jpg", "art.png", "-o", "nowhere/out.png"), 1, "nowhere"),
         (("photo.jpg", "art.png", "-a", "1.5"), 1, "1.5"),
-        (("photo.jpg", "art.png", "-a", "1,1"), 1, "2 alphas for 5 levels"),
+        (("photo.jpg", "art.png", "-a", "1,1"), 1, "2 values of alpha for 5 levels"),
         (("photo.jpg", "art.png", "--levels", "6"), 1, "6"),
         (("photo.jpg", "art.png", "--levels", "five"), 2, "five"),
         (("photo.jpg", "art.png", "--size", "0"), 2, "0"),

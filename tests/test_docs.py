@@ -18,7 +18,7 @@ from PIL import Image
 
 import wct
 from training.__main__ import main as training_command
-from wct import _stylize, _weights
+from wct import _models, _stylize
 from wct._cli import main as wct_command
 from wct._drawn import draw_style
 from wct._networks import layer_channels, layer_names
@@ -26,7 +26,8 @@ from wct._scene import draw_scene
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("**/*.md"))
-RUN = ("index.md", "quickstart.md", "benchmarks.md")
+RUN = ("index.md", "quickstart.md", "control.md", "benchmarks.md")
+PAINTINGS = {"painting": "mosaic", "other": "strokes"}
 PUBLIC = [name for name in wct.__all__ if not name.startswith("__")]
 DESCRIBED = [name for name in PUBLIC if callable(getattr(wct, name))]  # all but type aliases
 WIDTHS = (4, 6, 8, 8, 8)
@@ -56,7 +57,7 @@ def section(docstring, title):
     """The entries of a section such as `Args:`, by name, each as one line of text."""
     match = re.search(rf"^{title}:\n((?:[ ]{{4}}.*\n|\n)*)", docstring + "\n", re.MULTILINE)
     body = textwrap.dedent(match[1]) if match else ""
-    entries = re.findall(r"^([\w.]+): (.*(?:\n {4}.*)*)", body, re.MULTILINE)
+    entries = re.findall(r"^\*?([\w.]+): (.*(?:\n {4}.*)*)", body, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}
 
 
@@ -162,9 +163,11 @@ def test_shell_examples_name_existing_commands_and_options(line):
     root, words = (wct_command, words[1:]) if words[0] == "wct" else (training_command, words[3:])
     if words == ["--help"]:
         return
-    command = root.commands[words[0]]
-    context = click.Context(command, info_name=words[0], resilient_parsing=True)
-    values, left_over, _ = command.make_parser(context).parse_args(words[1:])
+    command = root
+    while isinstance(command, click.Group):
+        command, name, words = command.commands[words[0]], words[0], words[1:]
+    context = click.Context(command, info_name=name, resilient_parsing=True)
+    values, left_over, _ = command.make_parser(context).parse_args(words)
     assert not left_over
     for parameter in command.params:
         if parameter.required:
@@ -240,10 +243,13 @@ SNIPPETS = [
 
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_python_examples_run(code, pretrained, tmp_path, monkeypatch):
-    monkeypatch.setattr(_weights, "_pretrained", lambda: pretrained)
+    monkeypatch.setattr(_models, "_pretrained", lambda: pretrained)
     monkeypatch.chdir(tmp_path)
-    for name, pixels in (("photo", draw_scene(64, 64)), ("painting", draw_style("mosaic", 64))):
+    pictures = {"photo": draw_scene(64, 64)}
+    pictures |= {name: draw_style(style, 64) for name, style in PAINTINGS.items()}
+    for name, pixels in pictures.items():
         Image.fromarray(np.uint8(255 * pixels)).save(f"{name}.jpg")
+    wct.read_style("painting.jpg").save("painting.safetensors")
     _stylize._load.cache_clear()
     try:
         exec(compile(code, "example", "exec"), {"__name__": "example"})

@@ -241,5 +241,5 @@ def test_gradients_by_a_mask_with_zeros_are_finite():
 
 def test_moments_are_a_pytree():
     leaves, structure = jax.tree.flatten(measure(np.ones((2, 2, 3), np.float32)))
-    assert [leaf.shape for leaf in leaves] == [(), (3,), (3, 3)]
+    assert [leaf.shape for leaf in leaves] == [(), (3,), (3, 3), (3, 3)]
     assert isinstance(jax.tree.unflatten(structure, leaves), Moments)

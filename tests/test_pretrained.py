@@ -60,28 +60,21 @@ def networks():
 
 
 def compare(networks, levels):
-    """Difference between our chain and the paper's in float64, and the worst condition number.
+    """Difference between our chain and the paper's in float64.
 
     At alpha 1 and 320 × 384 pixels: 480 features of 128 channels at level 5.
     """
     content, style = photograph(320, 384), draw_style("mosaic", 320)
     alphas = (1.0,) * len(levels)
-    expected, condition = oracle.chain(networks, content, style, alphas, levels)
+    expected, _ = oracle.chain(networks, content, style, alphas, levels)
     found = wct.stylize(content, style, 1.0, levels=levels)
-    return np.abs(found - np.clip(expected, 0, 1)), condition
+    return np.abs(found - np.clip(expected, 0, 1))
 
 
-@pytest.mark.parametrize("levels", [(5,), (3,), (2,), (1,), (5, 3, 2, 1)])
-def test_the_chain_is_the_papers_where_covariances_have_full_rank(networks, levels):
-    difference, condition = compare(networks, levels)
-    assert condition < 1e5  # full rank as far as float32 can tell
-    assert difference.max() < 2e-3
-
-
-def test_the_chain_is_near_the_papers_where_a_covariance_is_nearly_singular(networks):
-    difference, condition = compare(networks, (5, 4, 3, 2, 1))
-    assert condition > 1e6  # level 4: in float32 its smallest eigenvalues are rounding errors
-    assert difference.mean() < 0.02
+@pytest.mark.parametrize("levels", [(5,), (4,), (3,), (2,), (1,), (5, 4, 3, 2, 1)])
+def test_the_chain_is_the_papers(networks, levels):
+    """Whether a covariance is singular or nearly so, as level 4's is here, or not."""
+    assert compare(networks, levels).max() < 2e-3
 
 
 def test_alpha_0_is_the_content():

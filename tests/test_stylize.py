@@ -182,7 +182,7 @@ def test_progress(tiny):
     ("options", "words"),
     [
         ({"alpha": 2.0}, "alpha must be from 0 to 1, not 2.0"),
-        ({"alpha": [0.5, 0.5]}, "2 alphas for 5 levels"),
+        ({"alpha": [0.5, 0.5]}, "2 values of alpha for 5 levels"),
         ({"levels": (7,)}, "no level 7"),
         ({"size": 0}, "size must be at least 1 pixel, not 0"),
         ({"style_size": -3}, "style_size must be at least 1 pixel, not -3"),

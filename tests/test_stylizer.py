@@ -16,7 +16,7 @@ from wct._stylizer import Stylizer
 HEIGHT, WIDTH = 96, 112
 LEVELS = (5, 4, 3, 2, 1)
 
-# What float32 and the ridge make of five levels, each of which amplifies what was before it.
+# What float32 makes of five levels, each of which amplifies what was before it.
 WHOLE = 2e-3
 
 
@@ -68,6 +68,30 @@ def test_single_levels(tiny, tensors, content, painting, levels, alpha):
 @pytest.mark.parametrize("alpha", [1.0, 0.6])
 def test_levels_in_any_order(tiny, tensors, content, painting, levels, alpha):
     assert_chain(tiny, tensors, content, painting, len(levels) * [alpha], levels)
+
+
+@pytest.mark.parametrize("details", [(1.0, 1.0), (0.5, 0.5), (1.0, 0.0)])
+@pytest.mark.parametrize("alphas", [(1.0, 1.0), (0.6, 0.3)])
+def test_detail(tiny, tensors, content, painting, alphas, details):
+    wanted, _ = oracle.chain(tensors, content, painting, alphas, (3, 2), details)
+    style = tiny.read_style(painting)
+    *_, actual = tiny.steps(
+        jnp.asarray(content)[None], style, alphas, levels=(3, 2), detail=details
+    )
+    np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"), [("ot", oracle.optimal_transport), ("adain", oracle.adain)]
+)
+def test_chain_of_other_transforms(tiny, tensors, content, painting, name, formula):
+    alphas = (1.0, 0.7)
+    wanted, _ = oracle.chain(tensors, content, painting, alphas, (3, 2), transform=formula)
+    style = tiny.read_style(painting)
+    *_, actual = tiny.steps(
+        jnp.asarray(content)[None], style, alphas, levels=(3, 2), transform=name
+    )
+    np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=1e-3)
 
 
 def test_strength_of_each_level(tiny, tensors, content, painting):
@@ -309,9 +333,9 @@ def test_strength_acts_smoothly(tiny, style, content):
         ({"alpha": -0.1}, "alpha must be from 0 to 1, not -0.1"),
         ({"alpha": float("nan")}, "alpha must be from 0 to 1, not nan"),
         ({"alpha": [0.5, 0.5, 0.5, 0.5, 2.0]}, "not 2.0"),
-        ({"alpha": [0.5, 0.5]}, "2 alphas for 5 levels"),
-        ({"alpha": []}, "0 alphas for 5 levels"),
-        ({"alpha": [0.5, 0.5, 0.5], "levels": (1, 2)}, "3 alphas for 2 levels"),
+        ({"alpha": [0.5, 0.5]}, "2 values of alpha for 5 levels"),
+        ({"alpha": []}, "0 values of alpha for 5 levels"),
+        ({"alpha": [0.5, 0.5, 0.5], "levels": (1, 2)}, "3 values of alpha for 2 levels"),
         ({"levels": (0,)}, "no level 0"),
         ({"levels": (5, 6)}, "no level 6"),
         ({"levels": (-1,)}, "no level -1"),

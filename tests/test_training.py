@@ -16,8 +16,9 @@ from PIL import Image
 
 import wct
 from training import evaluate, export
+from training.clock import Clock
 from training.data import crop_batches, image_files
-from training.objectives import Student, distil_loss, fit_heads
+from training.objectives import Student, distil_loss, fit_heads, restyle
 from training.settings import Phase, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
 from training.teacher import load_teacher
@@ -121,7 +122,7 @@ def test_a_decoder_is_fitted_where_one_layer_can_invert(crops):
     assert np.sqrt(np.mean((found - crops) ** 2)) < 0.01
 
 
-def test_the_loss_of_a_perfect_student_counts_pixels_only(crops):
+def test_the_loss_of_a_perfect_student(crops):
     encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
     heads = fit_heads(encoder, encoder, crops)
     phase = load_settings(SMOKE).distil
@@ -132,9 +133,89 @@ def test_the_loss_of_a_perfect_student_counts_pixels_only(crops):
     decoded = decoders["1"](encoder(images, 1)[0])
     error = np.mean((np.asarray(decoded) - crops[:4]) ** 2)
     assert float(metrics["psnr/1"]) == pytest.approx(-10 * np.log10(error), abs=1e-3)
-    assert metrics["unexplained/5"] < 0.02
-    rest = phase.pixel * np.log(error + 1e-6) + phase.feature * metrics["feature/1"]
-    assert float(loss) == pytest.approx(float(rest), abs=0.02)
+    unexplained = np.array([metrics[f"unexplained/{level}"] for level in range(1, 6)])
+    assert unexplained.max() < 0.02
+    imitation = phase.teacher * np.log(unexplained + 1e-3).mean()
+    fidelity = phase.pixel * np.log(error + 1e-6) + phase.feature * metrics["feature/1"]
+    assert float(loss) == pytest.approx(float(imitation + fidelity), abs=1e-3)
+
+
+def test_decoders_learn_from_features_of_other_styles():
+    """The first image's own; the last one's with the moments of the one before it."""
+    features = np.random.default_rng(0).uniform(size=(3, 8, 9, 4)).astype(np.float32)
+    features[1] = 2 * features[1] + [[[0, 1, 2, 3]]]
+    restyled = restyle(jnp.asarray(features))
+    np.testing.assert_allclose(restyled[0], features[0], atol=1e-6)
+    _, mean, covariance = oracle.moments(features[1])
+    _, found_mean, found_covariance = oracle.moments(np.asarray(restyled[2]))
+    np.testing.assert_allclose(found_mean, mean, atol=1e-4)
+    np.testing.assert_allclose(found_covariance, covariance, atol=1e-4)
+
+
+def test_parts_of_batches_are_the_batches(pictures):
+    options = {"crop": 32, "batch": 4, "seed": 1, "start": 3}
+    whole = next(crop_batches([pictures], **options))
+    for part in range(2):
+        shared = next(crop_batches([pictures], **options, share=(part, 2)))
+        np.testing.assert_array_equal(shared, whole[part::2])
+
+
+TWO_LEVELS = """
+import sys
+from pathlib import Path
+import jax, numpy as np
+from flax import nnx
+from training.loop import train
+from training.objectives import decoder_loss
+from training.settings import Phase
+from wct._networks import Decoder, Encoder
+
+devices, directory = int(sys.argv[1]), Path(sys.argv[2])
+assert jax.device_count() == devices
+widths = (4, 6, 8, 8, 8)
+decoders = {str(level): Decoder(level, widths, rngs=nnx.Rngs(level)) for level in (1, 2)}
+phase = Phase(steps=6, batch=4, crop=32, learning_rate=1e-3, warmup=2, pixel=0.5, feature=0.3,
+              start_images=4, checkpoint_every=6, sample_every=6)
+images = np.random.default_rng(0).uniform(size=(6, 4, 32, 32, 3)).astype(np.float32)
+trained = train(decoders, Encoder(widths, rngs=nnx.Rngs(0)), decoder_loss,
+                lambda start: iter(images[start:]), phase, directory, lambda *_: None)
+kernel = trained["2"].layers["conv1_1"].kernel[...]
+assert len(kernel.sharding.device_set) == devices
+"""
+
+
+def test_two_devices_train_as_one(tmp_path):
+    logs = {}
+    for count in (1, 2):
+        flags = f"--xla_force_host_platform_device_count={count}"
+        subprocess.run(
+            [sys.executable, "-c", TWO_LEVELS, str(count), str(tmp_path / str(count))],
+            cwd=ROOT,
+            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            check=True,
+        )
+        lines = (tmp_path / str(count) / "metrics.jsonl").read_text().splitlines()
+        logs[count] = [json.loads(line) for line in lines]
+    assert len(logs[1]) == len(logs[2]) == 6
+    for one, two in zip(logs[1], logs[2], strict=True):
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
+    assert logs[1][-1]["loss"] < logs[1][0]["loss"]
+
+
+def test_the_clock_tells_working_from_waiting():
+    def batches():
+        for _ in range(4):
+            time.sleep(0.02)
+            yield None
+
+    clock = Clock(8)
+    assert str(clock) == ""
+    for _ in clock.watch(batches()):
+        time.sleep(0.06)
+    reading = clock.reading()
+    assert 0.1 < reading["waiting for input"] < 0.4
+    assert 40 < reading["images per second"] < 100
+    assert "waiting for input" in str(clock)
 
 
 def test_settings_name_a_missing_entry(tmp_path):

@@ -7,8 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
+from wct._errors import WctError
 from wct._moments import Moments, moments
-from wct._transform import AffineMap, coloring, whiten_and_color, whitening
+from wct._transform import (
+    TRANSFORMS,
+    AffineMap,
+    coloring,
+    find_transform,
+    match_means,
+    optimal_transport,
+    whiten_and_color,
+    whitening,
+)
 
 SIZES = [1, 2, 5, 16]
 
@@ -43,8 +53,8 @@ def compose(values, vectors):
 def tolerance(condition, size):
     """Of whitening in float32.
 
-    The ridge, and the rounding of the covariance, are 1e-7 of the largest eigenvalue; the matrix
-    itself is rounded by 6e-8 of its entries, which reach 1 / √1e-7 where Σ is singular.
+    The cut, and the rounding of the covariance, are 1e-7 of the largest eigenvalue; the matrix
+    itself is rounded by 6e-8 of its entries.
     """
     return 2e-4 + condition * (0.5e-7 + 0.3e-7 * size**0.5)
 
@@ -113,10 +123,13 @@ def test_nothing_to_whiten():
 
 @given(st.floats(0.01, 100))
 @settings(max_examples=20)
-def test_floor_is_added_to_the_variances(floor):
-    matrix = whiten(jnp.diag(jnp.float32([4, 1, 0])), jnp.float32(floor))
-    wanted = np.diag(1 / np.sqrt(np.array([4, 1, 0]) + 4e-7 + floor))  # 4e-7 is the ridge
-    np.testing.assert_allclose(matrix, wanted, rtol=1e-5, atol=1e-6 / floor**0.5)
+def test_variances_fade_out_below_the_floor(floor):
+    variances = floor * np.array([1e4, 100, 1, 0.01, 0])
+    matrix = whiten(jnp.diag(jnp.asarray(variances, jnp.float32)), jnp.float32(floor))
+    whitened = np.sqrt(variances) * np.diag(matrix)  # deviations afterwards; with 1e-3 of rounding
+    np.testing.assert_allclose(whitened[:2], [1, 1], atol=2e-4)
+    assert whitened[2] == pytest.approx(0.5, abs=2e-3)
+    np.testing.assert_allclose(whitened[3:], 0, atol=2e-4)
 
 
 def test_slightly_indefinite_covariance_is_as_good_as_singular():
@@ -274,6 +287,96 @@ def test_maps_of_batches_are_loops():
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-4)
 
 
+def transformed(name, content, style):
+    map = find_transform(name)(moments(content), moments(style))  # noqa: A001
+    return np.asarray(map(content)[0], np.float64)
+
+
+@given(seeds, st.sampled_from([1, 5, 16]), st.floats(0, 3))
+@settings(max_examples=50)
+def test_optimal_transport_is_the_oracles(seed, size, power):
+    content = random_features(seed, 200, size, 10.0**power)
+    style = random_features(seed + 7, 150, size, 1000.0, offset=3.0)
+    ours, theirs = oracle.moments(content), oracle.moments(style)
+    wanted = oracle.optimal_transport(content[0].astype(np.float64), ours, theirs)
+    actual = transformed("ot", jnp.asarray(content), jnp.asarray(style))
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=2e-3 * np.abs(wanted).max())
+
+
+def test_optimal_transport_moves_features_less_than_any_other_map_to_these_moments():
+    content, style = (jnp.asarray(random_features(seed, 200, 8, 100, offset=0)) for seed in (0, 7))
+    moved = {
+        name: np.sum((transformed(name, content, style) - np.asarray(content[0])) ** 2)
+        for name in ("wct", "ot")
+    }
+    assert moved["ot"] < 0.95 * moved["wct"]
+    matrix = optimal_transport(moments(content), moments(style)).matrix
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-4)
+    assert np.linalg.eigvalsh(matrix).min() > 0
+
+
+def test_optimal_transport_of_few_features_is_finite_and_reaches_what_they_can():
+    content, style = random_features(0, 5, 16), random_features(7, 200, 16)
+    actual = transformed("ot", jnp.asarray(content), jnp.asarray(style))
+    assert np.isfinite(actual).all()
+    assert np.linalg.matrix_rank(np.cov(actual.T), tol=1e-3) == 4
+
+
+def test_adain_is_the_oracles():
+    content, style = random_features(0, 200, 6), random_features(7, 150, 6)
+    wanted = oracle.adain(content[0], oracle.moments(content), oracle.moments(style))
+    actual = transformed("adain", jnp.asarray(content), jnp.asarray(style))
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_adain_of_a_dead_channel_is_the_mean_of_the_style():
+    content, style = random_features(0, 200, 3), random_features(7, 150, 3)
+    content[..., 1] = 0.25
+    actual = transformed("adain", jnp.asarray(content), jnp.asarray(style))
+    np.testing.assert_allclose(actual[:, 1], style[..., 1].mean(), atol=1e-4)
+
+
+def test_matched_means():
+    content, style = random_features(0, 200, 3), random_features(7, 150, 3)
+    actual = transformed("mean", jnp.asarray(content), jnp.asarray(style))
+    wanted = content[0] - content[0].mean(0) + style[0].mean(0)
+    np.testing.assert_allclose(actual, wanted, atol=1e-5)
+    assert find_transform("mean") is match_means
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_of_batches_are_loops(name):
+    content = jnp.asarray(np.stack([random_features(seed, 60, 5) for seed in (0, 1)]))
+    style = jnp.asarray(np.stack([random_features(seed, 60, 5) for seed in (3, 4)]))
+    whole = find_transform(name)(moments(content), moments(style))
+    for index in range(2):
+        one = find_transform(name)(moments(content[index]), moments(style[index]))
+        np.testing.assert_allclose(whole.matrix[index], one.matrix, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(whole.offset[index], one.offset, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("kind", ["flat", "few", "many"])
+def test_gradients_of_transforms_are_finite(name, kind):
+    content = random_features(0, {"few": 3}.get(kind, 40), 5)
+    if kind == "flat":
+        content[...] = 0.3
+    style = jnp.asarray(random_features(7, 40, 5))
+
+    def value(content, style):
+        return jnp.sum(find_transform(name)(moments(content), moments(style))(content) ** 2)
+
+    gradients = jax.jit(jax.grad(value, argnums=(0, 1)))(jnp.asarray(content), style)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_an_unknown_transform_is_answered_with_the_nearest():
+    with pytest.raises(WctError, match="no transform 'adian': did you mean 'adain'"):
+        find_transform("adian")
+    with pytest.raises(WctError, match="they are wct, ot, adain, mean"):
+        find_transform("xyz")
+
+
 # Gradients, in float64. The right derivatives come from differences of the oracle, or, where the
 # oracle's own differences fail (zero eigenvalues), from a rotation, for which they are known.
 
@@ -304,7 +407,7 @@ def test_derivatives_are_differences(operation, spectrum):
         )
         with jax.enable_x64(True):
             _, actual = pushes[operation](jnp.asarray(covariance), jnp.asarray(direction))
-        # 1e-5: the ridge is part of the function, and taken for constant.
+        # 1e-5: the cut is part of the function, and taken for constant.
         wanted = (ahead - behind) / (2 * step)
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 

@@ -8,10 +8,11 @@ import pytest
 import safetensors.numpy
 from conftest import WIDTHS
 
-from wct import _weights
+from wct import _models
 from wct._errors import WctError, WeightsError
+from wct._models import find_model, list_models, read_card
 from wct._stylizer import Stylizer
-from wct._weights import find_model, list_models, load_model, named_tensors, read_card, save_model
+from wct._weights import load_model, named_tensors, save_model
 
 
 def card_of(directory):
@@ -158,7 +159,7 @@ DAMAGE = {
     "width of zero": (lambda d: rewrite_card(d, widths=[1, 2, 3, 4, 0]), "model.json", "positive"),
     "broken width": (lambda d: rewrite_card(d, widths=[1, 2, 3, 4, 5.5]), "model.json", "widths"),
     "files no table": (lambda d: rewrite_card(d, files=["a"]), "model.json", "files"),
-    "encoder unlisted": (lambda d: rewrite_card(d, files={}), ENCODER, "model.json"),
+    "encoder unlisted": (lambda d: rewrite_card(d, files={}), "", "has no encoder"),
     "other widths": (lambda d: rewrite_card(d, widths=[4, 6, 8, 8, 9]), ENCODER, "shape"),
     "wrong sha256": (lambda d: rewrite_card(d, files={ENCODER: "0" * 64}), ENCODER, "sha256"),
     "no encoder": (lambda d: (d / ENCODER).unlink(), ENCODER, "No such file"),
@@ -212,7 +213,7 @@ def test_bfloat16_is_an_error(tiny_directory):
 
 def test_unknown_name_suggests_a_near_one(tiny_directory, monkeypatch):
     (tiny_directory.parent / "notes").mkdir()  # no model
-    monkeypatch.setattr(_weights, "_pretrained", lambda: tiny_directory.parent)
+    monkeypatch.setattr(_models, "_pretrained", lambda: tiny_directory.parent)
     assert list_models() == {"tiny": tiny_directory}
     assert find_model("tiny") == tiny_directory
     assert load_model("tiny").name == "tiny"
@@ -223,7 +224,7 @@ def test_unknown_name_suggests_a_near_one(tiny_directory, monkeypatch):
 
 
 def test_no_models_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(_weights, "_pretrained", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr(_models, "_pretrained", lambda: tmp_path / "nowhere")
     assert list_models() == {}
     with pytest.raises(WeightsError, match="there are none"):
         find_model("tiny")

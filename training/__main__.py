@@ -28,6 +28,13 @@ def main() -> None:
     """Train, measure and export the networks of wct."""
 
 
+def _join_processes(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        import jax
+
+        jax.distributed.initialize()
+
+
 def _run_options(command):
     for option in (
         click.argument("config", type=_FILE),
@@ -40,6 +47,11 @@ def _run_options(command):
             help="The run's directory: checkpoints, metrics, samples, networks. "
             "A run that was interrupted goes on where it was.",
         ),
+        click.option(
+            "--distributed", is_flag=True, expose_value=False, callback=_join_processes,
+            help="Train as one of several processes, on one host or many, which jax.distributed "
+            "finds by its own environment variables or the cluster's.",
+        ),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -48,14 +60,15 @@ def _run_options(command):
 @main.command()
 @_run_options
 @click.option("--teacher", type=_FILE, required=True, help="VGG-19's weights, safetensors.")
-def distil(config: Path, images: tuple[Path, ...], run: Path, teacher: Path) -> None:
+@click.option("--model", type=_FOLDER, help="A model to go on from.")
+def distil(config: Path, images: tuple[Path, ...], run: Path, **options: Any) -> None:
     """Train an encoder of any widths from VGG-19's features, together with its decoders.
 
     CONFIG is a TOML file, such as training/configs/vgg19-lite.toml.
     """
     from . import phases
 
-    click.echo(phases.distil(load_settings(config), images, run, teacher))
+    click.echo(phases.distil(load_settings(config), images, run, **options))
 
 
 @main.command()
@@ -97,6 +110,9 @@ def decoders(config: Path, images: tuple[Path, ...], run: Path, **options: Any) 
               help="Pairs of photograph and painting.")  # fmt: skip
 @click.option("--alpha", type=float, default=1.0, show_default=True,
               help="Strength at which style is measured.")  # fmt: skip
+@click.option("--detail", type=float, default=0.0, show_default=True,
+              help="Share of the detail that is kept in it.")  # fmt: skip
+@click.option("--transform", default="wct", show_default=True, help="The transform in it.")
 def evaluate(
     model: Path,
     images: Path,
@@ -105,7 +121,7 @@ def evaluate(
     everything: bool,
     side: int | None,
     pairs: int,
-    alpha: float,
+    **options: Any,
 ) -> None:
     """Print reconstruction PSNR a level, and how near results come to style and content."""
     from .evaluate import explained, reconstruction, style_transfer
@@ -120,7 +136,7 @@ def evaluate(
         show("explained share", explained(model, vgg, images, everything=everything))
         if styles is not None:
             distances = style_transfer(
-                model, vgg, images, styles, pairs=pairs, alpha=alpha, everything=everything
+                model, vgg, images, styles, pairs=pairs, everything=everything, **options
             )
             show("distances", distances)
 

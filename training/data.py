@@ -1,5 +1,6 @@
 """Training pictures: random crops of every image file in some folders, by grain."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,7 +29,13 @@ def image_files(folder: Path, *, unseen: bool = False) -> list[Path]:
 
 
 def crop_batches(
-    folders: Sequence[Path], *, crop: int, batch: int, seed: int, start: int = 0
+    folders: Sequence[Path],
+    *,
+    crop: int,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[np.ndarray]:
     """Yield batches of random, randomly flipped crops, for ever and always in the same order.
 
@@ -38,9 +45,10 @@ def crop_batches(
         batch: Crops a batch.
         seed: Decides order, positions and flips.
         start: How many batches to skip: a resumed run sees what an uninterrupted one would.
+        share: (i, n) for the i-th of n equal parts of every batch.
 
     Yields:
-        `(batch, crop, crop, 3)`, float32, RGB in [0, 1].
+        `(batch / n, crop, crop, 3)`, float32, RGB in [0, 1].
     """
     files = [file for folder in folders for file in image_files(folder)]
     dataset = (
@@ -49,9 +57,10 @@ def crop_batches(
         .shuffle()
         .repeat()
         .random_map(lambda file, generator: _random_crop(file, crop, generator))
-        .batch(batch)
     )
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    part, parts = share
+    dataset = dataset[part::parts].batch(batch // parts)
+    options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=4)
     yield from dataset[start:].to_iter_dataset(options)
 
 

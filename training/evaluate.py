@@ -1,6 +1,6 @@
 """How good networks are: reconstruction, nearness to the teacher, style and content of results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -94,9 +94,13 @@ def style_transfer(
     *,
     pairs: int = 60,
     alpha: float = 1.0,
+    detail: float = 0.0,
+    transform: str = "wct",
     everything: bool = False,
 ) -> dict[str, float]:
     """Distances of results from their styles and contents, averaged over pairs of 256 pixels.
+
+    `alpha`, `detail` and `transform` are those of `wct.stylize`.
 
     Returns:
         `covariance` and `mean`: ‖Σ − Σ_style‖_F / ‖Σ_style‖_F and ‖m − m_style‖ / ‖m_style‖ in the
@@ -105,9 +109,11 @@ def style_transfer(
         the content's own square.
     """
     stylizer = wct.Stylizer.from_pretrained(model)
-    transfer: Callable = jax.jit(
-        lambda content, style: stylizer(content[None], stylizer.read_style(style), alpha)[0]
-    )
+
+    @jax.jit
+    def transfer(content, style):
+        measured = stylizer.read_style(style)
+        return stylizer(content[None], measured, alpha, detail=detail, transform=transform)[0]
 
     @jax.jit
     def measure(image):

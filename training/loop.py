@@ -1,5 +1,6 @@
 """The training loop: steps, metrics, checkpoints, exact resume."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ import optax
 import orbax.checkpoint as ocp
 import rich.console
 import rich.progress
+from optax.contrib import MuonDimensionNumbers, muon
 from tensorboardX import SummaryWriter
 
+from .clock import Clock
+from .devices import Devices
 from .settings import Phase
 
 
@@ -33,13 +37,14 @@ def train(
     sample: Callable[[Any, int], None],
     rates: Any = 1.0,
 ) -> Any:
-    """Train by Adam with a warm-up and cosine decay; go on from the latest checkpoint, if any.
+    """Train by Muon with a warm-up and cosine decay; go on from the latest checkpoint, if any.
 
     Args:
         trained: A pytree of networks to train.
         frozen: A pytree of what the loss needs besides.
         loss: `(trained, frozen, images, phase) → (loss, metrics)`.
-        batches: Given the first step, yields that step's batch and those after it.
+        batches: Given the first step, yields this process's share of that step's batch and of
+            those after it.
         phase: Steps, learning rate and so on.
         directory: For checkpoints, `metrics.jsonl` and TensorBoard's files.
         sample: Called every so often with the networks and the step.
@@ -54,9 +59,9 @@ def train(
     )
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.scale_by_adam(b2=0.95),
+        muon(1.0, consistent_rms=0.3, adam_b2=0.95, muon_weight_dimension_numbers=_kernels),
         _scale_by_size(),
-        optax.scale_by_learning_rate(schedule),
+        optax.scale_by_schedule(schedule),
     )
 
     @jax.jit
@@ -71,6 +76,7 @@ def train(
         )
         return (optax.apply_updates(trained, updates), moments), metrics
 
+    devices = Devices()
     state = (trained, optimizer.init(trained))
     with _checkpoints(directory) as manager:
         done = manager.latest_step() or 0
@@ -78,21 +84,29 @@ def train(
             leaves, structure = jax.tree.flatten(state)
             leaves = manager.restore(done, args=ocp.args.StandardRestore(leaves))
             state = jax.tree.unflatten(structure, leaves)
-        with (
-            _Log(directory, done) as log,
-            _progress() as progress,
-        ):
-            task = progress.add_task(directory.name, total=phase.steps, completed=done)
-            for step, images in zip(range(done + 1, phase.steps + 1), batches(done), strict=False):
-                state, metrics = update(state, frozen, images)
-                log.write(step, metrics)
-                progress.update(task, completed=step)
+        state, frozen = devices.copy(state), devices.copy(frozen)
+        clock = Clock(phase.batch)
+        first = jax.process_index() == 0
+        with _Log(directory if first else None, done) as log, _progress() as progress:
+            task = progress.add_task(directory.name, total=phase.steps, completed=done, speed="")
+            steps = zip(range(done + 1, phase.steps + 1), clock.watch(batches(done)), strict=False)
+            for step, images in steps:
+                state, metrics = update(state, frozen, devices.split(images))
+                log.write(step, metrics, clock.reading() if step % 10 == 0 else {})
+                progress.update(task, completed=step, speed=str(clock))
                 if step % phase.checkpoint_every == 0 or step == phase.steps:
                     manager.save(step, args=ocp.args.StandardSave(jax.tree.leaves(state)))
-                if step % phase.sample_every == 0 or step == phase.steps:
+                if first and (step % phase.sample_every == 0 or step == phase.steps):
                     sample(state[0], step)
+            progress.console.print(f"{directory.name}: {clock}")
         manager.wait_until_finished()
     return state[0]
+
+
+def _kernels(trained: Any) -> Any:
+    """Tell Muon which weights are convolutions' kernels, HWIO; Adam is for the others."""
+    kernel = MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+    return jax.tree.map(lambda weights: kernel if weights.ndim == 4 else None, trained)
 
 
 def _scale_by_size() -> optax.GradientTransformation:
@@ -116,34 +130,44 @@ def _checkpoints(directory: Path) -> ocp.CheckpointManager:
 
 
 class _Log:
-    """Metrics, as JSON lines and for TensorBoard; lines after the step resumed from are dropped."""
+    """Metrics, as JSON lines and for TensorBoard; lines after the step resumed from are dropped.
 
-    def __init__(self, directory: Path, done: int):
+    Without a directory, nothing is written: of several processes one is enough.
+    """
+
+    def __init__(self, directory: Path | None, done: int):
+        self._closing = contextlib.ExitStack()
+        self._file = self._board = None
+        if directory is None:
+            return
         path = directory / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= done]
         path.write_text("".join(line + "\n" for line in kept))
-        self._file = path.open("a")
+        self._file = self._closing.enter_context(path.open("a"))
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=done + 1)
+        self._closing.callback(self._board.close)
 
-    def write(self, step: int, metrics: dict[str, jax.Array]) -> None:
+    def write(self, step: int, metrics: dict[str, jax.Array], speed: dict[str, float]) -> None:
         numbers = {name: round(float(value), 6) for name, value in metrics.items()}
+        if self._file is None or self._board is None:
+            return
         self._file.write(json.dumps({"step": step, **numbers}) + "\n")
         self._file.flush()
-        for name, value in numbers.items():
+        for name, value in (numbers | speed).items():
             self._board.add_scalar(name, value, step)
 
     def __enter__(self) -> "_Log":
         return self
 
     def __exit__(self, *_) -> None:
-        self._file.close()
-        self._board.close()
+        self._closing.close()
 
 
 def _progress() -> rich.progress.Progress:
     return rich.progress.Progress(
         *rich.progress.Progress.get_default_columns(),
         rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[speed]}"),
         console=rich.console.Console(stderr=True),
     )

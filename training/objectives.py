@@ -15,7 +15,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from wct._moments import moments
 from wct._networks import Decoder, Encoder
+from wct._transform import whiten_and_color
 
 from .settings import Phase
 from .start import linear_fit
@@ -88,27 +90,18 @@ def distil_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Loss of the joint phase: imitate the teacher and stay invertible, at all levels at once.
 
-    Pixel errors enter by their logarithm, so that every level counts by its decibels.
+    Errors enter by their logarithms, so that every level counts by its own measure.
     """
     features = student.encoder(images)
     # The teacher sees half of the crops: on all of them it would cost as much as all the rest.
-    shown = (len(images) + 1) // 2
-    wanted = jax.tree.map(lax.stop_gradient, teacher(images[:shown]))
+    wanted = jax.tree.map(lax.stop_gradient, teacher(_half(images)))
     unexplained = [
-        head.unexplained(ours[:shown], theirs)
+        head.unexplained(_half(ours), theirs)
         for head, ours, theirs in zip(student.heads, features, wanted, strict=True)
     ]
-    pixel, feature = _reconstruct(student.encoder, student.decoders, features, images)
-    loss = (
-        phase.teacher * _mean(unexplained)
-        + phase.pixel * _mean([jnp.log(error + 1e-6) for error in pixel])
-        + phase.feature * _mean(feature)
-    )
-    return loss, {
-        "loss": loss,
-        **_named("unexplained", range(1, 6), unexplained),
-        **_psnr_and_feature(student.decoders, pixel, feature),
-    }
+    fidelity, metrics = _reconstruct(student.encoder, student.decoders, features, images, phase)
+    loss = phase.teacher * _mean([jnp.log(share + 1e-3) for share in unexplained]) + fidelity
+    return loss, {"loss": loss, **_named("unexplained", range(1, 6), unexplained), **metrics}
 
 
 def decoder_loss(
@@ -117,12 +110,24 @@ def decoder_loss(
     images: Float[Array, "batch height width 3"],
     phase: Phase,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Loss of the decoder phase: pixel error plus relative feature error, averaged over levels."""
+    """Loss of the decoder phase: invert a finished encoder."""
     deepest = max(decoder.level for decoder in decoders.values())
     features = jax.tree.map(lax.stop_gradient, encoder(images, deepest))
-    pixel, feature = _reconstruct(encoder, decoders, features, images)
-    loss = phase.pixel * _mean(pixel) + phase.feature * _mean(feature)
-    return loss, {"loss": loss, **_psnr_and_feature(decoders, pixel, feature)}
+    loss, metrics = _reconstruct(encoder, decoders, features, images, phase)
+    return loss, {"loss": loss, **metrics}
+
+
+def restyle(
+    features: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch height width channels"]:
+    """Give each image's features its neighbour's style, the first at strength 0, the last at 1."""
+    content = moments(features)
+    style = jax.tree.map(lambda part: jnp.roll(part, 1, axis=0), content)
+    maps = whiten_and_color(content, style)
+    strengths = jnp.linspace(0, 1, len(features))
+    return jax.vmap(lambda affine, strength, own: affine.blend(strength)(own))(
+        maps, strengths, features
+    )
 
 
 def _reconstruct(
@@ -130,27 +135,27 @@ def _reconstruct(
     decoders: dict[str, Decoder],
     features: Sequence[Float[Array, "batch _ _ _"]],
     images: Float[Array, "batch height width 3"],
-) -> tuple[list[Float[Array, ""]], list[Float[Array, ""]]]:
-    """Pixel error and relative error of the re-encoded picture's features, a decoder each."""
+    phase: Phase,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Decode features to their images, and restyled ones to an image that has those features."""
     pixel, feature = [], []
     for decoder in decoders.values():
-        level = decoder.level
-        target = lax.stop_gradient(features[level - 1])
-        decoded = decoder(features[level - 1])
-        encoded = encoder(decoded, level)[-1]
-        pixel.append(jnp.mean((decoded - images) ** 2))
-        feature.append(jnp.mean((encoded - target) ** 2) / jnp.mean(target**2))
-    return pixel, feature
-
-
-def _psnr_and_feature(
-    decoders: dict[str, Decoder],
-    pixel: list[Float[Array, ""]],
-    feature: list[Float[Array, ""]],
-) -> Metrics:
+        own = features[decoder.level - 1]
+        pixel.append(jnp.mean((decoder(own) - images) ** 2))
+        asked = lax.stop_gradient(restyle(_half(own)))
+        answered = encoder(decoder(asked), decoder.level)[-1]
+        asked = jax.nn.relu(asked)  # no picture has other features
+        feature.append(jnp.mean((answered - asked) ** 2) / jnp.mean(asked**2))
     levels = [decoder.level for decoder in decoders.values()]
+    loss = phase.pixel * _mean([jnp.log(error + 1e-6) for error in pixel])
+    loss = loss + phase.feature * _mean(feature)
     psnr = [-10 * jnp.log10(error) for error in pixel]
-    return {**_named("psnr", levels, psnr), **_named("feature", levels, feature)}
+    return loss, {**_named("psnr", levels, psnr), **_named("feature", levels, feature)}
+
+
+def _half(values: Float[Array, "batch *_"]) -> Float[Array, "_ *_"]:
+    """Every other image of a batch, so that devices that share it keep equal shares."""
+    return values[::2]
 
 
 def _named(name: str, levels, values) -> Metrics:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -27,7 +28,14 @@ from .teacher import load_teacher
 _say = Console(stderr=True).print
 
 
-def distil(settings: Settings, images: Sequence[Path], run: Path, teacher: Path) -> Path:
+def distil(
+    settings: Settings,
+    images: Sequence[Path],
+    run: Path,
+    teacher: Path,
+    *,
+    model: Path | None = None,
+) -> Path:
     """Train an encoder of any widths from VGG-19's features, together with its decoders.
 
     Args:
@@ -35,6 +43,8 @@ def distil(settings: Settings, images: Sequence[Path], run: Path, teacher: Path)
         images: Folders of training pictures.
         run: The run's directory.
         teacher: The file of VGG-19's weights; see `load_teacher`.
+        model: The directory of a model of these widths and levels, to go on from; a least-squares
+            start by default.
 
     Returns:
         The directory of the trained model.
@@ -46,9 +56,13 @@ def distil(settings: Settings, images: Sequence[Path], run: Path, teacher: Path)
         student = _blank_student(settings, vgg)
     else:
         crops = _start_crops(images, phase)
-        _say("least-squares start: encoder")
-        encoder = start_encoder(vgg, settings.widths, crops, phase.seed)
-        decoders = _start_decoders(encoder, settings.levels, crops, phase)
+        if model is not None:
+            encoder, ready = _load(model, settings)
+            decoders = {str(level): ready[level] for level in settings.levels}
+        else:
+            _say("least-squares start: encoder")
+            encoder = start_encoder(vgg, settings.widths, crops, phase.seed)
+            decoders = _start_decoders(encoder, settings.levels, crops, phase)
         student = Student(encoder, decoders, fit_heads(encoder, vgg, crops))
     student = _train(
         student, vgg, distil_loss, images, phase, directory,
@@ -101,6 +115,18 @@ def train_decoders(
     )  # fmt: skip
     everything = {str(level): decoder for level, decoder in ready.items()} | decoders
     return _save(directory / "model", settings, encoder, everything)
+
+
+def _load(model: Path, settings: Settings) -> tuple[Encoder, dict[int, Decoder]]:
+    loaded = load_model(model)
+    missing = sorted(set(settings.levels) - loaded.decoders.keys())
+    if loaded.encoder.widths != settings.widths or missing:
+        raise SettingsError(
+            f"{model} cannot be gone on from: it has widths {list(loaded.encoder.widths)} and "
+            f"decoders {sorted(loaded.decoders)}, but {settings.name!r} needs "
+            f"{list(settings.widths)} and {sorted(settings.levels)}"
+        )
+    return loaded.encoder, loaded.decoders
 
 
 def _phase(settings: Settings, name: str) -> Phase:
@@ -158,7 +184,12 @@ def _train(
 
     def batches(start: int) -> Iterator[np.ndarray]:
         return crop_batches(
-            images, crop=phase.crop, batch=phase.batch, seed=phase.seed, start=start
+            images,
+            crop=phase.crop,
+            batch=phase.batch,
+            seed=phase.seed,
+            start=start,
+            share=(jax.process_index(), jax.process_count()),
         )
 
     return train(trained, frozen, loss, batches, phase, directory, sample, rates)
@@ -168,5 +199,6 @@ def _save(
     directory: Path, settings: Settings, encoder: Encoder, decoders: dict[str, Decoder]
 ) -> Path:
     by_level = {decoder.level: decoder for decoder in decoders.values()}
-    save_model(directory, Model(settings.name, encoder, by_level))
+    if jax.process_index() == 0:
+        save_model(directory, Model(settings.name, encoder, by_level))
     return directory

@@ -4,11 +4,14 @@
 
 # One call
 from ._stylize import stylize as stylize
+from ._texture import texture as texture
+from ._stylize import read_style as read_style
 
 # Networks loaded once, styles read once
 from ._stylizer import Stylizer as Stylizer
 from ._style import Style as Style
-from ._weights import list_models as list_models
+from ._mixing import mix_styles as mix_styles
+from ._models import list_models as list_models
 
 # The mathematics
 from ._moments import Moments as Moments
@@ -17,6 +20,9 @@ from ._moments import merge_moments as merge_moments
 from ._transform import whitening as whitening
 from ._transform import coloring as coloring
 from ._transform import whiten_and_color as whiten_and_color
+from ._transform import optimal_transport as optimal_transport
+from ._transform import match_deviations as match_deviations
+from ._transform import match_means as match_means
 from ._transform import AffineMap as AffineMap
 
 # The networks

@@ -6,14 +6,17 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
+from ._cli_models import models
 from ._errors import WctError
+from ._stylize import read_style as measure_style
 from ._stylize import stylize as stylize_image
+from ._texture import texture as make_texture
 from ._version import __version__
 from ._write import find_format, refuse_existing, write_image
 
@@ -29,7 +32,7 @@ class _Group(click.Group):
 
 
 class _Numbers(click.ParamType):
-    """Numbers separated by commas."""
+    """Numbers separated by commas; of floats, one alone is that number."""
 
     name = "numbers"
 
@@ -40,7 +43,8 @@ class _Numbers(click.ParamType):
         if not isinstance(value, str):
             return value
         try:
-            return tuple(self._kind(part) for part in value.split(","))
+            numbers = tuple(self._kind(part) for part in value.split(","))
+            return numbers[0] if len(numbers) == 1 and self._kind is float else numbers
         except ValueError:
             self.fail(f"{value!r} is no list of numbers such as 5,4,3", param, ctx)
 
@@ -78,7 +82,41 @@ def main() -> None:
     "By default CONTENT-STYLE.png in the current directory.",
 )
 @_argument_of(stylize_image, "alpha", "-a", "--alpha", type=_Numbers(float), metavar="A[,A…]")
+@click.option(
+    "-s",
+    "--style",
+    "others",
+    multiple=True,
+    metavar="STYLE",
+    help="Another style to mix with the first; may be repeated.",
+)
+@click.option(
+    "-w",
+    "--weight",
+    "weights",
+    multiple=True,
+    type=_Numbers(float),
+    metavar="W[,W…]",
+    help="How much of a style, one for each in their order, 1 in all; or five numbers, for the "
+    "levels 5 to 1. Equal shares by default.",
+)
+@click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="FILE",
+    help="Where a style goes, one for each style in their order: an image, white where it is "
+    "wanted. What no mask covers stays as it is.",
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="One image in place of masks, with a value for each style, in ascending order.",
+)
 @_argument_of(stylize_image, "levels", "--levels", type=_Numbers(int), metavar="N[,N…]")
+@_argument_of(stylize_image, "detail", "--detail", type=_Numbers(float), metavar="D[,D…]")
+@_argument_of(stylize_image, "transform", "--transform", metavar="NAME")
+@_argument_of(stylize_image, "colors", "--colors", metavar="NAME")
 @_argument_of(stylize_image, "size", "--size", type=click.IntRange(1))
 @_argument_of(stylize_image, "style_size", "--style-size", type=click.IntRange(1))
 @_argument_of(stylize_image, "model", "--model")
@@ -87,32 +125,36 @@ def stylize(
     content: str,
     style: str,
     output: str | None,
-    alpha: float | tuple[float, ...],
+    others: tuple[str, ...],
+    weights: tuple[tuple[float, ...], ...],
+    masks: tuple[str, ...],
+    labels: str | None,
     levels: tuple[int, ...],
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Repaint the picture CONTENT in the style of the picture STYLE.
+    """Repaint the picture CONTENT in the style of the picture STYLE, or of several.
 
-    Prints the path of the result. A dash stands for standard input, or as the output for standard
-    output, in PNG.
+    A style may also be a file that `wct style` wrote. Prints the path of the result. A dash stands
+    for standard input, or as the output for standard output, in PNG.
 
     Example: wct stylize photo.jpg painting.jpg -o result.png
     """
-    if content == style == "-":
-        raise click.UsageError("only one of CONTENT and STYLE can be read from standard input")
+    styles = (style, *others)
+    if (content, *styles).count("-") > 1:
+        raise click.UsageError("only one picture can be read from standard input")
     if output is None:
         output = "-" if content == "-" else f"{Path(content).stem}-{Path(style).stem}.png"
     if output != "-":
         find_format(output)
         if not overwrite:
             refuse_existing(Path(output))
-    strengths = alpha[0] if isinstance(alpha, tuple) and len(alpha) == 1 else alpha
     with _progress(len(levels)) as progress:
         result = stylize_image(
             _source(content),
-            _source(style),
-            strengths,
+            [_source(each) for each in styles],
+            weights=weights or None,
+            masks=_masks(masks, labels),
             levels=levels,
             progress=progress,
             **options,
@@ -122,6 +164,90 @@ def stylize(
     else:
         write_image(result, output, overwrite=overwrite)
         click.echo(output)
+
+
+@main.command()
+@click.argument("styles", nargs=-1, required=True, metavar="STYLE…")
+@click.option("-o", "--output", default="texture.png", show_default=True, help="Where to write it.")
+@click.option(
+    "--size",
+    type=_Numbers(int),
+    default="512,512",
+    metavar="H,W",
+    show_default=True,
+    help="Height and width of the texture, in pixels.",
+)
+@_argument_of(make_texture, "seed", "--seed", type=int)
+@click.option(
+    "-w",
+    "--weight",
+    "weights",
+    multiple=True,
+    type=_Numbers(float),
+    metavar="W[,W…]",
+    help="How much of each style, 1 in all. Equal shares by default.",
+)
+@_argument_of(make_texture, "passes", "--passes", type=click.IntRange(1))
+@_argument_of(make_texture, "seamless", "--seamless", is_flag=True)
+@_argument_of(make_texture, "transform", "--transform", metavar="NAME")
+@_argument_of(make_texture, "style_size", "--style-size", type=click.IntRange(1))
+@_argument_of(make_texture, "model", "--model")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def texture(
+    styles: tuple[str, ...],
+    output: str,
+    size: tuple[int, ...],
+    weights: tuple[Any, ...],
+    passes: int,
+    overwrite: bool,
+    **options: Any,
+) -> None:
+    """Synthesize a texture from one STYLE or a mixture of several.
+
+    Prints the path of the texture.
+
+    Example: wct texture painting.jpg --size 256,1024 --seamless
+    """
+    if len(size) != 2:
+        raise click.UsageError(f"--size takes height and width, not {len(size)} numbers")
+    find_format(output)
+    if not overwrite:
+        refuse_existing(Path(output))
+    with _progress(passes) as progress:
+        result = make_texture(
+            [_source(each) for each in styles],
+            (size[0], size[1]),
+            weights=weights or None,
+            passes=passes,
+            progress=progress,
+            **options,
+        )
+    write_image(result, output, overwrite=overwrite)
+    click.echo(output)
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
+@click.option(
+    "-o", "--output", required=True, help="Where to write the style: a .safetensors file."
+)
+@_argument_of(measure_style, "style_size", "--style-size", type=click.IntRange(1))
+@_argument_of(measure_style, "model", "--model")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any) -> None:
+    """Measure the style of a picture, or of several as if they were one, and write it to a file.
+
+    The file is small and stands for its pictures wherever a style is asked for, with the same
+    model. Prints its path.
+
+    Example: wct style painting.jpg drawing.jpg -o painter.safetensors
+    """
+    if Path(output).suffix != ".safetensors":
+        raise click.UsageError(f"a style is a .safetensors file, but the output is {output!r}")
+    if not overwrite:
+        refuse_existing(Path(output))
+    measure_style(*map(_source, images), **options).save(output, overwrite=overwrite)
+    click.echo(output)
 
 
 @main.command()
@@ -166,6 +292,19 @@ def info(as_json: bool) -> None:
         click.echo(section)
         for name, value in entries.items():
             click.echo(f"  {name}  {value}")
+
+
+main.add_command(models)
+
+
+def _masks(masks: tuple[str, ...], labels: str | None) -> Sequence[Any] | None:
+    if labels is None:
+        return masks or None
+    if masks:
+        raise click.UsageError("give --mask or --labels, not both")
+    from ._masks import split_labels
+
+    return split_labels(labels)
 
 
 def _source(argument: str) -> str | IO[bytes]:

@@ -5,8 +5,8 @@ from importlib.metadata import version
 
 import jax
 
+from ._models import list_models, read_card
 from ._version import __version__
-from ._weights import list_models, read_card
 
 
 def collect() -> dict[str, dict[str, str]]:

@@ -1,5 +1,6 @@
 """Moments: weight, mean and covariance of feature vectors — all that is ever known of a picture."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -19,11 +20,14 @@ class Moments:
         weight: Total weight W of the vectors, their number when all weigh one.
         mean: Mean vector m.
         covariance: Covariance matrix Σ, with the divisor W − 1 (one, when W is less than two).
+        residue: What rounding to float32 left off Σ, if known. Whitening divides by the smallest
+            eigenvalues, which may be in there.
     """
 
     weight: Float[Array, "*sets"]
     mean: Float[Array, "*sets channels"]
     covariance: Float[Array, "*sets channels channels"]
+    residue: Float[Array, "*sets channels channels"] | None = None
 
 
 def moments(
@@ -43,21 +47,7 @@ def moments(
     """
     if weights is None:
         weights = jnp.ones(features.shape[-3:-1], features.dtype)
-    weights = jnp.broadcast_to(weights, features.shape[:-1])
-    weight = weights.sum(-1).sum(-1)
-    share = (weights / jnp.where(weight == 0, 1, weight)[..., None, None])[..., None]
-    mean = (share * features).sum(-2).sum(-2)
-    # Once more for what rounding lost: a million float32 numbers do not add up exactly.
-    mean = mean + (share * (features - mean[..., None, None, :])).sum(-2).sum(-2)
-    centred = features - mean[..., None, None, :]
-    scatter = jnp.einsum(
-        "...hwc,...hwd->...cd",
-        centred * weights[..., None],
-        centred,
-        precision=lax.Precision.HIGHEST,
-    )
-    scatter = (scatter + jnp.swapaxes(scatter, -1, -2)) / 2
-    return Moments(weight, mean, scatter / _divisor(weight))
+    return Moments(*_moments(features, jnp.broadcast_to(weights, features.shape[:-1])))
 
 
 def merge_moments(first: Moments, second: Moments) -> Moments:
@@ -74,17 +64,73 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
         T. Chan, G. Golub, R. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
         Sample Variances", 1979, equation 1.5.
     """
-    weight = first.weight + second.weight
-    share = second.weight / jnp.where(weight == 0, 1, weight)
-    difference = second.mean - first.mean
-    mean = first.mean + share[..., None] * difference
+    return Moments(*_merge(*_parts(first), *_parts(second)))
+
+
+def _in_float64(
+    function: Callable[..., tuple[Array, Array, Array]],
+) -> Callable[..., tuple[Array, Array, Array, Array]]:
+    """Evaluate moments in float64, round them, and tell what rounding left off the covariance.
+
+    Derivatives are taken in the arguments' own precision: outside of its 64-bit mode JAX cannot
+    transpose float64 operations.
+    """
+
+    @jax.custom_jvp
+    def evaluate(*arguments: Array) -> tuple[Array, Array, Array, Array]:
+        dtype = arguments[0].dtype
+        with jax.enable_x64(True):
+            exact = function(*(lax.convert_element_type(value, jnp.float64) for value in arguments))
+            weight, mean, covariance = (lax.convert_element_type(part, dtype) for part in exact)
+            residue = exact[2] - lax.convert_element_type(covariance, jnp.float64)
+            return weight, mean, covariance, lax.convert_element_type(residue, dtype)
+
+    @evaluate.defjvp
+    def _(primals, tangents):
+        _, changes = jax.jvp(function, primals, tangents)
+        return evaluate(*primals), (*changes, jnp.zeros_like(changes[2]))
+
+    return evaluate
+
+
+@_in_float64
+def _moments(features: Array, weights: Array) -> tuple[Array, Array, Array]:
+    weight = weights.sum(-1).sum(-1)
+    share = (weights / jnp.where(weight == 0, 1, weight)[..., None, None])[..., None]
+    mean = (share * features).sum(-2).sum(-2)
+    centred = features - mean[..., None, None, :]
+    centred, weighted = (
+        values.reshape(*values.shape[:-3], -1, values.shape[-1])
+        for values in (centred, centred * weights[..., None])
+    )
+    # Not by `@`, whose request for float64 results is not kept when `jax.vmap` repeats it.
+    scatter = lax.batch_matmul(jnp.swapaxes(weighted, -1, -2), centred, lax.Precision.HIGHEST)
+    scatter = (scatter + jnp.swapaxes(scatter, -1, -2)) / 2
+    return weight, mean, scatter / _divisor(weight)
+
+
+@_in_float64
+def _merge(
+    first_weight: Array, first_mean: Array, first_covariance: Array, first_residue: Array,
+    second_weight: Array, second_mean: Array, second_covariance: Array, second_residue: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    weight = first_weight + second_weight
+    share = second_weight / jnp.where(weight == 0, 1, weight)
+    difference = second_mean - first_mean
+    mean = first_mean + share[..., None] * difference
     between = difference[..., :, None] * difference[..., None, :]
     scatter = (
-        first.covariance * _divisor(first.weight)
-        + second.covariance * _divisor(second.weight)
-        + (first.weight * share)[..., None, None] * between
+        (first_covariance + first_residue) * _divisor(first_weight)
+        + (second_covariance + second_residue) * _divisor(second_weight)
+        + (first_weight * share)[..., None, None] * between
     )
-    return Moments(weight, mean, scatter / _divisor(weight))
+    return weight, mean, scatter / _divisor(weight)
+
+
+def _parts(moments: Moments) -> tuple[Array, Array, Array, Array]:
+    residue = moments.residue
+    residue = jnp.zeros_like(moments.covariance) if residue is None else residue
+    return moments.weight, moments.mean, moments.covariance, residue
 
 
 def _divisor(weight: Float[Array, "*sets"]) -> Float[Array, "*sets 1 1"]:

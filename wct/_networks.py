@@ -15,32 +15,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ._convolution import convolve
-
-LEVELS = (5, 4, 3, 2, 1)
-"""All levels, coarse to fine, in the order of the chain."""
-
-_LAYERS_OF_BLOCK = (2, 2, 4, 4, 1)
-
-
-def stride(level: int) -> int:
-    """Image pixels that one feature of `level` spans along each axis: 1, 2, 4, 8, 16."""
-    return 2 ** (level - 1)
-
-
-def layer_names(level: int = 5) -> list[str]:
-    """Names of the layers up to relu`level`_1, in the encoder's order."""
-    names = [
-        f"conv{block}_{layer}"
-        for block, layers in enumerate(_LAYERS_OF_BLOCK, start=1)
-        for layer in range(1, layers + 1)
-    ]
-    return names[: names.index(f"conv{level}_1") + 1]
-
-
-def layer_channels(widths: Sequence[int]) -> dict[str, tuple[int, int]]:
-    """Channels (in, out) of each encoder layer for the `widths` of the five blocks."""
-    outputs = [widths[int(name[4]) - 1] for name in layer_names()]
-    return dict(zip(layer_names(), zip([3, *outputs], outputs, strict=False), strict=True))
+from ._layers import LEVELS as LEVELS
+from ._layers import layer_channels as layer_channels
+from ._layers import layer_names as layer_names
+from ._layers import stride as stride
 
 
 class Convolution(nnx.Module):

@@ -6,25 +6,35 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image
 
+from ._color import check_colors, match_colors, with_chroma_of
 from ._errors import WctError
 from ._image import ImageLike, fit, read_image, resize, shrink_to
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
+    from ._masks import MaskLike
     from ._style import Style
     from ._stylizer import Stylizer
+
+    StyleLike = ImageLike | Style
 
 
 def stylize(
     content: ImageLike,
-    style: ImageLike | Style,
+    style: StyleLike | Sequence[StyleLike],
     alpha: float | Sequence[float] = 0.6,
     *,
+    weights: Sequence[float | Sequence[float]] | None = None,
     levels: Sequence[int] = (5, 4, 3, 2, 1),
+    detail: float | Sequence[float] = 0.0,
+    transform: str = "wct",
+    colors: str = "style",
+    masks: Sequence[MaskLike] | None = None,
+    style_masks: Sequence[MaskLike | None] | None = None,
     size: int | None = None,
     style_size: int = 512,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
@@ -35,10 +45,24 @@ def stylize(
     Args:
         content: The picture to repaint. A path, a binary stream, a Pillow image, or an array
             `(height, width, 3)` of uint8 or of floats in [0, 1].
-        style: The picture whose style to take. The same kinds, or a `Style` that was read before.
+        style: The picture whose style to take. The same kinds, a `Style` that was read before, or
+            the path of one, a `.safetensors` file. A list of several is mixed.
         alpha: Strength of the style, from 0 (the content itself) to 1. One for all levels, or
             one for each of `levels`.
+        weights: How much of each of several styles, 1 in all. A number each, or five, for the
+            levels 5 to 1. Equal shares by default.
         levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, in any order.
+        detail: Share of the content's fine detail that is kept whatever the strength, from 0 to 1.
+            One for all levels, or one for each of `levels`.
+        transform: How features are given the style's moments: wct, ot, adain or mean. See
+            `whiten_and_color`, `optimal_transport`, `match_deviations` and `match_means`.
+        colors: Whose colours the result has: style, luminance or matched. With luminance it has
+            the content's, and only lightness changes; with matched, the style is recoloured like
+            the content first.
+        masks: Where each of several styles goes, in place of `weights`: a mask for each, of the
+            content's proportions, as a path, a Pillow image or an array `(height, width)`; white
+            or 1 where the style is wanted. What no mask covers stays as it is.
+        style_masks: Which part of each style's picture to take; None for all of it.
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
@@ -61,27 +85,141 @@ def stylize(
     """
     import jax
 
-    from ._style import Style
-    from ._stylizer import Stylizer
-    from ._weights import find_model
+    from ._masks import count_styles, read_mask
 
-    for name, side in (("size", size), ("style_size", style_size)):
-        if side is not None and side < 1:
-            raise WctError(f"{name} must be at least 1 pixel, not {side}")
-    stylizer = model if isinstance(model, Stylizer) else _load(find_model(model).resolve())
+    if size is not None and size < 1:
+        raise WctError(f"size must be at least 1 pixel, not {size}")
+    check_colors(colors)
+    stylizer = find_stylizer(model)
     picture = read_image(content)
     pixels = picture.pixels
     if size is not None:
         pixels = resize(pixels, fit(pixels.shape[:2], size))
-    if not isinstance(style, Style):
-        style = stylizer.read_style(shrink_to(read_image(style).pixels, style_size))
+    if colors == "matched":
+        style = [_recolor(each, pixels, style_size) for each in _listed(style)]
+    if masks is None:
+        regions = None
+        found = mix_pictures(
+            style, weights, style_size=style_size, model=stylizer, masks=style_masks
+        )
+    else:
+        if weights is not None:
+            raise WctError("give masks or weights, not both")
+        styles = read_styles(style, style_size=style_size, model=stylizer, masks=style_masks)
+        count_styles(masks, styles)
+        regions = jax.numpy.stack([read_mask(mask, pixels.shape[:2]) for mask in masks])
+        found = jax.tree.map(lambda *values: jax.numpy.stack(values), *styles)
     result = pixels[None]
-    steps = stylizer.steps(jax.numpy.asarray(result), style, alpha, levels=levels)
+    steps = stylizer.steps(
+        jax.numpy.asarray(result),
+        found,
+        alpha,
+        levels=levels,
+        detail=detail,
+        transform=transform,
+        masks=regions,
+    )
     for level, result in zip(levels, steps, strict=True):
         if progress is not None:
             jax.block_until_ready(result)
             progress(level)
-    return picture.like(np.asarray(result[0]))
+    repainted = np.asarray(result[0])
+    if colors == "luminance":
+        repainted = with_chroma_of(pixels, repainted.clip(0, 1))
+    return picture.like(repainted)
+
+
+def read_style(
+    *pictures: StyleLike,
+    style_size: int = 512,
+    model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
+) -> Style:
+    """Measure the style of a picture, or of several as if they were one.
+
+    Args:
+        *pictures: Paths, binary streams, Pillow images, arrays, or styles that were read before
+            and the paths of their files.
+        style_size: Reduce each picture to this longer side if it is larger, in pixels. The larger,
+            the broader the strokes of the result.
+        model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
+
+    Raises:
+        ImageError: A picture cannot be read, or an array is not one.
+        WeightsError: There is no such model, or it is incomplete or damaged.
+        WctError: There are no pictures, or a style is of another model.
+    """
+    from ._mixing import pool_styles
+
+    styles = read_styles(pictures, style_size=style_size, model=find_stylizer(model))
+    return styles[0] if len(styles) == 1 else pool_styles(styles)
+
+
+def mix_pictures(
+    style: StyleLike | Sequence[StyleLike],
+    weights: Sequence[float | Sequence[float]] | None,
+    *,
+    style_size: int,
+    model: Stylizer,
+    masks: Sequence[MaskLike | None] | None = None,
+) -> Style:
+    """Read one or several styles, and mix them."""
+    from ._mixing import mix_styles
+
+    styles = read_styles(style, style_size=style_size, model=model, masks=masks)
+    return mix_styles(styles, weights)
+
+
+def read_styles(
+    style: StyleLike | Sequence[StyleLike],
+    *,
+    style_size: int,
+    model: Stylizer,
+    masks: Sequence[MaskLike | None] | None = None,
+) -> list[Style]:
+    """Read one or several styles, each from the part of its picture that its mask selects."""
+    from ._masks import count_styles
+    from ._style import Style
+
+    if style_size < 1:
+        raise WctError(f"style_size must be at least 1 pixel, not {style_size}")
+    pictures = _listed(style)
+    selected = [None] * len(pictures) if masks is None else masks
+    count_styles(selected, pictures)
+    styles = []
+    for picture, mask in zip(pictures, selected, strict=True):
+        if isinstance(picture, Style) or _is_style_file(picture):
+            if mask is not None:
+                raise WctError("a style's mask selects a part of its picture: give that, no Style")
+            found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
+        else:
+            pixels = shrink_to(read_image(picture).pixels, style_size)
+            found = model.read_style(pixels, mask)
+        styles.append(found)
+    return styles
+
+
+def _listed(style: StyleLike | Sequence[StyleLike]) -> Sequence[StyleLike]:
+    several = isinstance(style, Sequence) and not isinstance(style, str)
+    return cast("Sequence[StyleLike]", style if several else [style])
+
+
+def _recolor(style: StyleLike, content: np.ndarray, style_size: int) -> np.ndarray:
+    from ._style import Style
+
+    if isinstance(style, Style) or _is_style_file(style):
+        raise WctError("colors='matched' recolours the style's picture: give that, not a Style")
+    return match_colors(shrink_to(read_image(style).pixels, style_size), content)
+
+
+def _is_style_file(style: StyleLike) -> bool:
+    return isinstance(style, str | os.PathLike) and Path(style).suffix == ".safetensors"
+
+
+def find_stylizer(model: str | os.PathLike[str] | Stylizer) -> Stylizer:
+    from ._models import find_model
+    from ._stylizer import Stylizer
+
+    return model if isinstance(model, Stylizer) else _load(find_model(model).resolve())
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,5 +1,7 @@
 """From moments to the affine map that gives features another picture's moments."""
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,13 +10,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ._errors import WctError
 from ._moments import Moments
+from ._spectral import inverse_root, root
 
 _product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
-_RIDGE = 1e-7
-"""What is added to a covariance's eigenvalues before their inverse is taken, relative to the
-largest: what float32 rounds a covariance by."""
+_ROUNDING = 1e-7
+"""What float32 rounds a covariance by, relative to its largest eigenvalue."""
+
+_RESIDUAL_ROUNDING = 1e-12
+"""The same, generously, of a covariance that comes with what rounding left off."""
 
 _NOISE = 1e-5
 """Standard deviation, relative to the mean vector's root mean square, that counts as none."""
@@ -55,21 +61,21 @@ def whitening(
 ) -> Float[Array, "*sets channels channels"]:
     """Return Σ^(−1/2) = E D^(−1/2) Eᵀ, the map that gives centred features unit covariance.
 
-    A ridge of 1e-7 of the largest eigenvalue keeps it finite where Σ is singular, as it is
-    whenever a picture has fewer features than channels; directions in which the features do not
-    vary stay as they are, at about zero.
+    Where Σ is singular, as it is whenever a picture has fewer features than channels, this is the
+    pseudoinverse, with a soft edge: λ^(3/2) / (λ² + c²) in place of λ^(−1/2) for an eigenvalue λ.
+    The cut c is 1e-7 of the largest eigenvalue, what float32 rounds Σ by, plus the floor.
 
     Args:
         covariance: Symmetric positive semidefinite Σ = E D Eᵀ.
-        floor: A variance, in units of Σ, to add to the ridge.
+        floor: A variance, in units of Σ, that counts as none.
 
     Returns:
-        A symmetric matrix; zero where Σ and the floor are.
+        A symmetric matrix.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 2.
     """
-    return _power(covariance, -0.5, _RIDGE, jnp.broadcast_to(floor, covariance.shape[:-2]))
+    return _whitening(covariance, None, floor)
 
 
 def coloring(
@@ -86,7 +92,8 @@ def coloring(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 3.
     """
-    return _power(covariance, 0.5, 0.0, jnp.zeros(covariance.shape[:-2], covariance.dtype))
+    nothing = jnp.zeros((), covariance.dtype)
+    return root(covariance, jnp.zeros_like(covariance), nothing, nothing)
 
 
 def whiten_and_color(content: Moments, style: Moments) -> AffineMap:
@@ -104,68 +111,111 @@ def whiten_and_color(content: Moments, style: Moments) -> AffineMap:
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 3.2.
     """
-    floor = _NOISE**2 * jnp.mean(content.mean**2, axis=-1)
-    matrix = _product(coloring(style.covariance), whitening(content.covariance, floor))
-    offset = style.mean - _product(matrix, content.mean[..., None])[..., 0]
-    return AffineMap(matrix, offset)
+    return _centred(_product(coloring(style.covariance), _whiten(content)), content, style)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _power(
+def optimal_transport(content: Moments, style: Moments) -> AffineMap:
+    """Return the map to the style's moments that moves the features least.
+
+    f ↦ Σ_c^(−1/2) (Σ_c^(1/2) Σ_s Σ_c^(1/2))^(1/2) Σ_c^(−1/2) (f − m_c) + m_s, the
+    Monge–Kantorovich map between the normal distributions of these moments. It reaches the same
+    moments as `whiten_and_color`, without turning the features, and so keeps more of the content.
+
+    Args:
+        content: Moments of the features that the map is for.
+        style: Moments that the mapped features are to have.
+
+    References:
+        G. Peyré, M. Cuturi, "Computational Optimal Transport", 2019, remark 2.31. M. Lu, H. Zhao,
+        A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form Solution to Universal Style Transfer",
+        ICCV 2019.
+    """
+    deviation, white = coloring(content.covariance), _whiten(content)
+    middle = coloring(_product(deviation, _product(style.covariance, deviation)))
+    return _centred(_product(white, _product(middle, white)), content, style)
+
+
+def match_deviations(content: Moments, style: Moments) -> AffineMap:
+    """Return the map that gives each channel the style's mean and standard deviation (AdaIN).
+
+    f ↦ σ_s / σ_c (f − m_c) + m_s, with the deviations σ of each channel by itself.
+
+    Args:
+        content: Moments of the features that the map is for.
+        style: Moments that each mapped channel is to have.
+
+    References:
+        X. Huang, S. Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
+        Normalization", ICCV 2017, equation 8.
+    """
+    ours, theirs = (
+        jnp.diagonal(moments.covariance, axis1=-2, axis2=-1) for moments in (content, style)
+    )
+    varies = ours > _floor(content)[..., None]
+    ratio = jnp.where(varies, theirs, 0) / jnp.where(varies, ours, 1)
+    positive = ratio > 0
+    scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, ratio, 1)), 0)
+    return _centred(scale[..., None] * _identity(content), content, style)
+
+
+def match_means(content: Moments, style: Moments) -> AffineMap:
+    """Return the map that gives features the style's mean: f ↦ f − m_c + m_s.
+
+    Args:
+        content: Moments of the features that the map is for.
+        style: Moments whose mean the mapped features are to have.
+    """
+    return _centred(_identity(content), content, style)
+
+
+TRANSFORMS: dict[str, Callable[[Moments, Moments], AffineMap]] = {
+    "wct": whiten_and_color,
+    "ot": optimal_transport,
+    "adain": match_deviations,
+    "mean": match_means,
+}
+"""The transforms by name, the strongest first."""
+
+
+def find_transform(name: str) -> Callable[[Moments, Moments], AffineMap]:
+    """Return a transform by its name.
+
+    Raises:
+        WctError: There is none of this name.
+    """
+    if name not in TRANSFORMS:
+        nearest = difflib.get_close_matches(str(name), TRANSFORMS, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"they are {', '.join(TRANSFORMS)}"
+        raise WctError(f"there is no transform {name!r}: {hint}")
+    return TRANSFORMS[name]
+
+
+def _centred(
+    matrix: Float[Array, "*sets channels channels"], content: Moments, style: Moments
+) -> AffineMap:
+    """Return f ↦ A (f − m_c) + m_s."""
+    return AffineMap(matrix, style.mean - _product(matrix, content.mean[..., None])[..., 0])
+
+
+def _identity(content: Moments) -> Float[Array, "*sets channels channels"]:
+    identity = jnp.eye(content.mean.shape[-1], dtype=content.mean.dtype)
+    return jnp.broadcast_to(identity, content.covariance.shape)
+
+
+def _floor(content: Moments) -> Float[Array, "*sets"]:
+    return _NOISE**2 * jnp.mean(content.mean**2, axis=-1)
+
+
+def _whiten(content: Moments) -> Float[Array, "*sets channels channels"]:
+    return _whitening(content.covariance, content.residue, _floor(content))
+
+
+def _whitening(
     covariance: Float[Array, "*sets channels channels"],
-    exponent: float,
-    ridge: float,
-    floor: Float[Array, "*sets"],
+    residue: Float[Array, "*sets channels channels"] | None,
+    floor: Float[Array, "*sets"] | float,
 ) -> Float[Array, "*sets channels channels"]:
-    vectors, roots = _eigen(covariance, ridge, floor)
-    return _compose(vectors, _invert(roots) if exponent < 0 else roots)
-
-
-@_power.defjvp
-def _power_jvp(exponent, ridge, primals, tangents):
-    """Daleckii–Krein: in the eigenbasis each entry of dΣ is scaled by a divided difference.
-
-    For the square root that is 1 / (√λᵢ + √λⱼ), for its inverse −1 / (√λᵢ √λⱼ (√λᵢ + √λⱼ)):
-    finite for equal eigenvalues, where differentiating the eigenvectors is not. The ridge and the
-    floor are held constant.
-    """
-    covariance, floor = primals
-    vectors, roots = _eigen(covariance, ridge, floor)
-    left, right = roots[..., :, None], roots[..., None, :]
-    if exponent < 0:
-        values, differences = _invert(roots), -_invert(left * right * (left + right))
-    else:
-        values, differences = roots, _invert(left + right)
-    transposed = jnp.swapaxes(vectors, -1, -2)
-    tangent = (tangents[0] + jnp.swapaxes(tangents[0], -1, -2)) / 2  # `eigh` sees no more of it
-    inner = _product(transposed, _product(tangent, vectors)) * differences
-    return _compose(vectors, values), _product(vectors, _product(inner, transposed))
-
-
-def _eigen(
-    covariance: Float[Array, "*sets channels channels"], ridge: float, floor: Float[Array, "*sets"]
-) -> tuple[Float[Array, "*sets channels channels"], Float[Array, "*sets channels"]]:
-    """Eigenvectors, and square roots of the regularised eigenvalues.
-
-    Decomposed in float64: float32 would get small eigenvalues wrong by far more than the
-    covariance's own rounding errors, and they are what whitening divides by.
-    """
-    with jax.enable_x64(True):
-        values, vectors = jnp.linalg.eigh(lax.convert_element_type(covariance, jnp.float64))
-        values = lax.convert_element_type(values, covariance.dtype)
-        vectors = lax.convert_element_type(vectors, covariance.dtype)
-    values = jnp.maximum(values, 0)
-    values = values + ridge * values[..., -1:] + floor[..., None]
-    return vectors, jnp.sqrt(values)
-
-
-def _compose(
-    vectors: Float[Array, "*sets channels channels"], values: Float[Array, "*sets channels"]
-) -> Float[Array, "*sets channels channels"]:
-    return _product(vectors * values[..., None, :], jnp.swapaxes(vectors, -1, -2))
-
-
-def _invert(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """One over each value, and zero where the value is zero."""
-    positive = values > 0
-    return jnp.where(positive, 1 / jnp.where(positive, values, 1), 0)
+    rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
+    rounding, floor = (jnp.asarray(value, covariance.dtype) for value in (rounding, floor))
+    residue = jnp.zeros_like(covariance) if residue is None else residue
+    return inverse_root(covariance, residue, rounding, floor)

@@ -1,10 +1,8 @@
-"""Model directories: where they are, and how networks are read from and written to them.
+"""Networks in model directories: how they are read and written.
 
-A model directory holds `model.json` (name, widths, the files and their sha256), the encoder and
-any of the five decoders as safetensors files, float16 or float32.
+The files are safetensors of float16 or float32; in use the weights are float32.
 """
 
-import difflib
 import hashlib
 import json
 import os
@@ -21,10 +19,18 @@ import safetensors.numpy
 from flax import nnx
 
 from ._errors import WeightsError
-from ._networks import LEVELS, Decoder, Encoder
-
-CARD = "model.json"
-ENCODER = "encoder.safetensors"
+from ._layers import LEVELS
+from ._models import (
+    CARD,
+    ENCODER,
+    decoder_file,
+    find_model,
+    missing_encoder,
+    model_files,
+    read_card,
+    read_file,
+)
+from ._networks import Decoder, Encoder
 
 _Network = TypeVar("_Network", Encoder, Decoder)
 
@@ -44,36 +50,11 @@ class Model:
     decoders: dict[int, Decoder]
 
 
-def find_model(name_or_directory: str | os.PathLike[str]) -> Path:
-    """Return the directory of a model that comes along, or of one given by its path.
-
-    Raises:
-        WeightsError: There is no such model.
-    """
-    known = list_models()
-    if name_or_directory in known:
-        return known[os.fspath(name_or_directory)]
-    directory = Path(name_or_directory)
-    if (directory / CARD).is_file():
-        return directory
-    nearest = difflib.get_close_matches(os.fspath(name_or_directory), known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known) or 'none'}"
-    raise WeightsError(
-        f"no model {os.fspath(name_or_directory)!r}: {hint} "
-        f"(a directory with a {CARD} will do as well)"
-    )
-
-
-def list_models() -> dict[str, Path]:
-    """Return the directories of the models that come along, by name."""
-    return {card.parent.name: card.parent for card in sorted(_pretrained().glob(f"*/{CARD}"))}
-
-
 def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
     """Load all networks of a model, and verify them.
 
     Args:
-        name_or_directory: The name of a model that comes along, or a model directory's path.
+        name_or_directory: The name of a model, or a model directory's path.
 
     Returns:
         The model, its weights float32.
@@ -83,9 +64,11 @@ def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
     """
     directory = find_model(name_or_directory)
     card = read_card(directory)
-    files: dict[str, str] = card["files"]
+    files = model_files(directory)
+    if ENCODER not in files:
+        raise missing_encoder(directory)
     abstract_encoder = nnx.eval_shape(lambda: Encoder(card["widths"], rngs=nnx.Rngs(0)))
-    encoder = _fill(abstract_encoder, directory / ENCODER, files.get(ENCODER))
+    encoder = _fill(abstract_encoder, *files[ENCODER])
     decoders = {}
     for level in LEVELS:
         if decoder_file(level) not in files:
@@ -98,8 +81,7 @@ def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
                 rngs=nnx.Rngs(0),
             )
         )
-        path = directory / decoder_file(level)
-        decoders[level] = _fill(abstract, path, files[path.name])
+        decoders[level] = _fill(abstract, *files[decoder_file(level)])
     return Model(card["name"], encoder, decoders)
 
 
@@ -134,40 +116,6 @@ def save_model(directory: Path, model: Model, *, about: Mapping[str, object] | N
     _replace(directory / CARD, (json.dumps(card | dict(about or {}), indent=2) + "\n").encode())
 
 
-def read_card(directory: Path) -> dict:
-    """Read and check a directory's `model.json`.
-
-    Raises:
-        WeightsError: It is not there, no JSON, or says too little.
-    """
-    path = directory / CARD
-    try:
-        card = json.loads(path.read_bytes())
-        name, widths, files = card["name"], card["widths"], card["files"]
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f'{path} is damaged: it must be JSON with "name", "widths" and "files" ({error})'
-        ) from error
-    if not (
-        isinstance(name, str)
-        and isinstance(files, dict)
-        and isinstance(widths, list)
-        and len(widths) == len(LEVELS)
-        and all(isinstance(width, int) and width > 0 for width in widths)
-    ):
-        raise WeightsError(
-            f"{path} is damaged: it needs a name, five positive widths and a table of files"
-        )
-    return card
-
-
-def decoder_file(level: int) -> str:
-    """Return the name of the file that holds the decoder of `level`."""
-    return f"decoder{level}.safetensors"
-
-
 def named_tensors(network: Encoder | Decoder) -> Iterable[tuple[str, jax.Array]]:
     """Yield each tensor of a network with its name on disk: `conv1_1.kernel` and so on."""
     for name, layer in network.layers.items():
@@ -175,16 +123,9 @@ def named_tensors(network: Encoder | Decoder) -> Iterable[tuple[str, jax.Array]]
         yield f"{name}.bias", layer.bias[...]
 
 
-def _fill(network: _Network, path: Path, sha256: str | None) -> _Network:
+def _fill(network: _Network, path: Path, sha256: str) -> _Network:
     """Fill a network's abstract tensors from a safetensors file."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != str(sha256).lower():
-        raise WeightsError(
-            f"{path} is not the file that {CARD} names (its sha256 differs): get the model again"
-        )
+    content = read_file(path, sha256)
     try:
         tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, KeyError) as error:  # a type unknown to numpy: KeyError
@@ -202,13 +143,6 @@ def _fill(network: _Network, path: Path, sha256: str | None) -> _Network:
                 )
             setattr(layer, part, nnx.Param(jnp.asarray(found, jnp.float32)))
     return network
-
-
-def _pretrained() -> Path:
-    """The models that come along: inside the wheel, beside the package in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "pretrained"
-    return inside if inside.is_dir() else package.parent / "pretrained"
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -74,7 +74,7 @@ def write_image(
             f"({error}); try another one, such as png."
         ) from error
     if isinstance(target, str | os.PathLike):
-        _write_file(data, Path(target), overwrite)
+        write_file(data, Path(target), overwrite=overwrite)
     else:
         target.write(data)
 
@@ -127,8 +127,12 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
     return buffer.getvalue()
 
 
-def _write_file(data: bytes, path: Path, overwrite: bool) -> None:
-    """Write beside `path`, then rename: the file is whole or not there."""
+def write_file(data: bytes, path: Path, *, overwrite: bool) -> None:
+    """Write beside `path`, then rename: the file is whole or not there.
+
+    Raises:
+        ImageError: The file exists and `overwrite` is not set, or it cannot be written.
+    """
     temporary = path.parent / f".wct-{os.urandom(8).hex()}.tmp"
     try:
         with temporary.open("xb") as file:

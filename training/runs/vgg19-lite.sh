@@ -3,8 +3,9 @@
 #
 #   training/runs/vgg19-lite.sh VGG19.safetensors PHOTOGRAPHS PAINTINGS TEXTURES
 #
-# It takes about an hour on 2 CPU cores, measuring included. docs/weights.md has the figures to expect,
-# and says in what the first steps of the shipped weights departed from these settings.
+# It takes about two hours on 2 CPU cores; on one H200 some minutes are expected, which is not measured.
+# docs/weights.md has the figures to expect, and says in what the shipped weights departed from these
+# settings: they were made in two runs of 3200 steps together.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

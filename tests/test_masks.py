@@ -1,0 +1,163 @@
+"""Regions with styles of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from conftest import picture
+from PIL import Image
+
+import wct
+from wct._errors import ImageError, WctError
+from wct._masks import read_mask, split_labels, steady
+from wct._moments import moments
+
+HEIGHT, WIDTH = 96, 112
+CONTENT = picture(HEIGHT, WIDTH, 1)
+STYLES = [picture(48, 48, seed) for seed in (2, 3)]
+LEFT = np.zeros((HEIGHT, WIDTH), np.float32)
+LEFT[:, :48] = 1
+ONES = np.ones((HEIGHT, WIDTH), np.float32)
+
+
+def stylize(tiny, style=STYLES, content=CONTENT, alpha=1.0, **options):
+    return wct.stylize(content, style, alpha, model=tiny, **options)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.6])
+def test_a_mask_of_all_ones_is_no_mask(tiny, alpha):
+    masked = stylize(tiny, STYLES[0], alpha=alpha, masks=[ONES])
+    np.testing.assert_allclose(masked, stylize(tiny, STYLES[0], alpha=alpha), atol=1e-5)
+
+
+def test_a_mask_of_all_zeros_leaves_the_content(tiny):
+    result = stylize(tiny, STYLES[0], masks=[0 * ONES])
+    np.testing.assert_allclose(result, CONTENT, atol=1e-5)
+
+
+def test_one_style_everywhere_and_another_nowhere(tiny):
+    masked = stylize(tiny, masks=[ONES, 0 * ONES])
+    np.testing.assert_allclose(masked, stylize(tiny, STYLES[0]), atol=1e-5)
+
+
+def test_what_no_mask_covers_stays(tiny):
+    result = stylize(tiny, STYLES[0], masks=[LEFT], levels=(2, 1))
+    np.testing.assert_allclose(result[:, 60:], CONTENT[:, 60:], atol=1e-5)
+    assert np.abs(result[:, :40] - CONTENT[:, :40]).mean() > 0.02
+
+
+def test_a_region_is_the_oracles(tiny, tensors):
+    """At level 2, in cells of two pixels, by weighted moments of the half that is left."""
+    features = oracle.encode(tensors["encoder"], CONTENT)[2]
+    inside = np.zeros(features.shape[:2])
+    inside[:, :24] = 1
+    whole = oracle.moments(features)
+    weight, mean, _ = oracle.moments(features, inside)
+    channels = features.shape[-1]
+    prior = channels * (1 - weight / whole[0])
+    # As many vectors of the whole picture as there are channels, less the share covered.
+    vectors = np.concatenate([features.reshape(-1, channels)] * 2)
+    weights = np.concatenate([inside.ravel(), np.full(inside.size, prior / inside.size)])
+    region = oracle.moments(vectors, weights)
+    assert np.linalg.norm(region[1] - mean) < 0.1 * np.linalg.norm(mean)
+    target = oracle.moments(oracle.encode(tensors["encoder"], STYLES[0])[2])
+    mapped = oracle.whiten_and_color(features, region, target)
+    mixed = np.where(inside[..., None] == 1, mapped, features)
+    lost = CONTENT - oracle.decode(tensors[2], features, 2)
+    wanted = oracle.decode(tensors[2], mixed, 2) + (1 - LEFT[..., None]) * lost
+    result = stylize(tiny, STYLES[0], masks=[LEFT], levels=(2,))
+    np.testing.assert_allclose(result, wanted.clip(0, 1), atol=5e-4)
+
+
+def test_soft_masks_of_one_style_add_up(tiny):
+    ramp = np.linspace(0, 1, WIDTH, dtype=np.float32)[None].repeat(HEIGHT, 0)
+    both = stylize(tiny, [STYLES[0], STYLES[0]], masks=[ramp, 1 - ramp], levels=(1,))
+    assert np.abs(both - stylize(tiny, STYLES[0], levels=(1,))).mean() < 0.05
+
+
+def test_overlapping_masks_share(tiny):
+    double = stylize(tiny, [STYLES[0]] * 2, masks=[ONES, ONES], levels=(1,))
+    np.testing.assert_allclose(double, stylize(tiny, STYLES[0], levels=(1,)), atol=1e-3)
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 5])
+def test_tiny_regions_are_safe(tiny, pixels):
+    spot = np.zeros((HEIGHT, WIDTH), np.float32)
+    spot[50, 50 : 50 + pixels] = 1
+    assert np.isfinite(stylize(tiny, masks=[1 - spot, spot])).all()
+    result = stylize(tiny, masks=[1 - spot, spot], levels=(2, 1))
+    away = np.abs(result - stylize(tiny, STYLES[0], levels=(2, 1)))[:30]
+    assert away.mean() < 0.01
+
+
+def test_steady_moments():
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 4)), jnp.float32)
+    whole = moments(features)
+    for weights, wanted in ((0.0, whole), (1.0, whole)):
+        found = steady(moments(features, jnp.full((8, 8), weights)), whole)
+        np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-6)
+        if weights:
+            np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-6)
+
+
+def test_masks_on_the_style_side(tiny):
+    """A style's mask selects: of two pictures side by side, the moments of the one, nearly."""
+    pair = np.concatenate([picture(96, 96, 2), 0.2 * picture(96, 96, 3)], axis=1)
+    right = np.zeros(pair.shape[:2], np.float32)
+    right[:, 96:] = 1
+    selected = tiny.read_style(pair, right).levels[0]
+    alone = tiny.read_style(pair[:, 96:]).levels[0]
+    other = tiny.read_style(pair[:, :96]).levels[0]
+    error = np.linalg.norm(selected.mean - alone.mean)
+    assert error < 0.05 * np.linalg.norm(other.mean - alone.mean)
+    result = stylize(tiny, pair, style_masks=[right], levels=(1,))
+    assert np.abs(result - stylize(tiny, pair[:, 96:], levels=(1,))).mean() < 0.02
+
+
+def test_masks_of_any_kind_and_size(tmp_path):
+    small = LEFT[::2, ::2]
+    Image.fromarray(np.uint8(255 * small)).save(tmp_path / "mask.png")
+    kinds = [small, small > 0, np.uint8(255 * small), tmp_path / "mask.png",
+             Image.open(tmp_path / "mask.png")]  # fmt: skip
+    for kind in kinds:
+        found = read_mask(kind, (HEIGHT, WIDTH))
+        assert found.shape == (HEIGHT, WIDTH)
+        assert 0 <= found.min() <= found.max() <= 1
+        assert np.abs(found - LEFT).mean() < 0.02
+
+
+def test_labels(tmp_path):
+    labels = np.uint8([[3, 3, 7], [0, 3, 7]])
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    for source in (labels, tmp_path / "labels.png"):
+        masks = split_labels(source)
+        np.testing.assert_array_equal(np.stack(masks), [labels == 0, labels == 3, labels == 7])
+        np.testing.assert_array_equal(sum(masks), 1)
+
+
+def test_masks_go_through_jit(tiny):
+    styles = [tiny.read_style(style) for style in STYLES]
+    stacked = jax.tree.map(lambda *values: jnp.stack(values), *styles)
+    masks = jnp.stack([LEFT, 1 - LEFT])
+    call = jax.jit(lambda image, masks: tiny(image[None], stacked, 1.0, masks=masks)[0])
+    found = call(jnp.asarray(CONTENT), masks)
+    np.testing.assert_allclose(found, stylize(tiny, masks=[LEFT, 1 - LEFT]), atol=1e-3)
+
+
+def test_what_cannot_be_done(tiny, tmp_path):
+    cases = [
+        (ImageError, "not NaN", {"masks": [LEFT, np.where(LEFT == 1, np.nan, LEFT)]}),
+        (ImageError, "from 0 to 1", {"masks": [LEFT, 2 * LEFT]}),
+        (ImageError, "mask of 48 × 112 .* does not fit", {"masks": [LEFT, LEFT[:48]]}),
+        (ImageError, r"array \(height, width\)", {"masks": [LEFT, CONTENT]}),
+        (ImageError, "cannot read the mask", {"masks": [LEFT, tmp_path / "none.png"]}),
+        (WctError, "1 masks for 2 styles", {"masks": [LEFT]}),
+        (WctError, "1 masks for 2 styles", {"style_masks": [LEFT]}),
+        (WctError, "masks or weights", {"masks": [LEFT, LEFT], "weights": (0.5, 0.5)}),
+    ]
+    for kind, message, options in cases:
+        with pytest.raises(kind, match=message):
+            stylize(tiny, **options)
+    with pytest.raises(WctError, match="give that, no Style"):
+        stylize(tiny, [tiny.read_style(STYLES[0])], style_masks=[LEFT])

@@ -1,0 +1,173 @@
+"""Styles as files, pooled and mixed."""
+
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+import safetensors.numpy
+from conftest import picture
+from flax import nnx
+
+import wct
+from wct._errors import ImageError, WctError
+from wct._mixing import mix_styles, pool_styles
+from wct._style import Style
+from wct._weights import save_model
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def styles(tiny):
+    return [tiny.read_style(picture(SIZE, SIZE, seed)) for seed in (1, 2, 3)]
+
+
+def assert_same(actual, wanted, within=0.0):
+    assert actual.model == wanted.model
+    for ours, theirs in zip(actual.levels, wanted.levels, strict=True):
+        for part in ("weight", "mean", "covariance"):
+            value, expected = getattr(ours, part), np.asarray(getattr(theirs, part))
+            atol = within * np.abs(expected).max()
+            np.testing.assert_allclose(value, expected, rtol=0, atol=atol)
+
+
+def test_a_saved_style_is_the_style(styles, tmp_path):
+    path = tmp_path / "one.safetensors"
+    styles[0].save(path)
+    assert_same(Style.load(path), styles[0])
+    assert [file.name for file in tmp_path.iterdir()] == ["one.safetensors"]
+
+
+def test_a_style_file_stands_for_its_picture(tiny, styles, tmp_path):
+    content = picture(30, 40, 5)
+    styles[0].save(tmp_path / "one.safetensors")
+    by_file = wct.stylize(content, tmp_path / "one.safetensors", model=tiny)
+    by_picture = wct.stylize(content, picture(SIZE, SIZE, 1), model=tiny)
+    np.testing.assert_array_equal(by_file, by_picture)
+
+
+def test_nothing_is_overwritten_unasked(styles, tmp_path):
+    path = tmp_path / "one.safetensors"
+    path.write_text("mine")
+    with pytest.raises(ImageError, match="exists already"):
+        styles[0].save(path)
+    assert path.read_text() == "mine"
+    styles[0].save(path, overwrite=True)
+    assert_same(Style.load(path), styles[0])
+
+
+def test_no_style(tmp_path):
+    with pytest.raises(WctError, match=r"cannot read .*none\.safetensors"):
+        Style.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello, this is no safetensors file")
+    with pytest.raises(WctError, match="is no style"):
+        Style.load(tmp_path / "text.safetensors")
+    safetensors.numpy.save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(WctError, match="is no style: it does not say so"):
+        Style.load(tmp_path / "other.safetensors")
+    about = {"format": "wct-style", "model": "tiny"}
+    safetensors.numpy.save_file({"a": np.zeros(3)}, tmp_path / "part.safetensors", about)
+    with pytest.raises(WctError, match=r"is no style: it lacks 'level1\.weight'"):
+        Style.load(tmp_path / "part.safetensors")
+
+
+def test_a_style_of_another_model_is_refused(tiny, styles, tmp_path):
+    Style(styles[0].levels, "vgg19").save(tmp_path / "other.safetensors")
+    with pytest.raises(WctError, match=r"'vgg19'.*'tiny'"):
+        wct.stylize(picture(20, 20, 0), tmp_path / "other.safetensors", model=tiny)
+
+
+def test_another_encoder_of_the_same_name_is_another_model(tiny, tiny_model, tmp_path):
+    save_model(tmp_path / "one", tiny_model)
+    first = wct.Stylizer.from_pretrained(tmp_path / "one")
+    again = wct.Stylizer.from_pretrained(tmp_path / "one")
+    style = first.read_style(picture(20, 20, 0))
+    again(jnp.asarray(picture(20, 20, 1))[None], style, levels=(1,))
+    kernel = tiny_model.encoder.layers["conv1_1"].kernel
+    tiny_model.encoder.layers["conv1_1"].kernel = nnx.Param(2 * kernel[...])
+    try:
+        save_model(tmp_path / "two", tiny_model)
+    finally:
+        tiny_model.encoder.layers["conv1_1"].kernel = kernel
+    other = wct.Stylizer.from_pretrained(tmp_path / "two")
+    with pytest.raises(WctError, match="measured by the model 'tiny@"):
+        other(jnp.asarray(picture(20, 20, 1))[None], style, levels=(1,))
+
+
+def test_pooled_moments_are_those_of_all_pixels(tiny, tensors):
+    images = [picture(32, 48, 1), picture(48, 48, 2), picture(16, 16, 3)]
+    pooled = wct.read_style(*images, model=tiny)
+    for level in range(1, 6):
+        features = [oracle.encode(tensors["encoder"], image)[level] for image in images]
+        vectors = np.concatenate([values.reshape(-1, values.shape[-1]) for values in features])
+        weight, mean, covariance = oracle.moments(vectors)
+        found = pooled.levels[level - 1]
+        assert float(found.weight) == weight
+        np.testing.assert_allclose(found.mean, mean, rtol=1e-4)
+        within = 1e-4 * np.abs(covariance).max()
+        np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=within)
+
+
+def test_a_mixture_mixes_means_and_roots(styles):
+    weights = (0.5, 0.2, 0.3)
+    mixed = mix_styles(styles, weights)
+    for level in range(5):
+        parts = [style.levels[level] for style in styles]
+        pairs = list(zip(weights, parts, strict=True))
+        mean = sum(weight * np.asarray(part.mean) for weight, part in pairs)
+        root = sum(weight * oracle.coloring(part.covariance) for weight, part in pairs)
+        np.testing.assert_allclose(mixed.levels[level].mean, mean, rtol=1e-5)
+        wanted = root @ root
+        np.testing.assert_allclose(
+            mixed.levels[level].covariance, wanted, rtol=0, atol=1e-4 * wanted.max()
+        )
+
+
+def test_weight_one_is_that_style_alone_and_weight_zero_its_absence(styles):
+    assert_same(mix_styles(styles, (0, 1, 0)), styles[1])
+    assert_same(mix_styles(styles, (0.4, 0, 0.6)), mix_styles(styles[::2], (0.4, 0.6)))
+    assert_same(mix_styles([styles[0], styles[0]], (0.3, 0.7)), styles[0], within=1e-5)
+    assert_same(mix_styles(styles), mix_styles(styles, (1 / 3, 1 / 3, 1 / 3)))
+
+
+def test_coarse_from_one_and_fine_from_another(styles):
+    mixed = mix_styles(styles[:2], [(1, 1, 0.5, 0, 0), (0, 0, 0.5, 1, 1)])
+    halves = mix_styles(styles[:2])
+    wanted = [*styles[1].levels[:2], halves.levels[2], *styles[0].levels[3:]]
+    assert_same(mixed, Style(tuple(wanted), "tiny"))
+
+
+def test_several_styles_in_one_call(tiny, styles):
+    content, pictures = picture(30, 40, 5), [picture(SIZE, SIZE, seed) for seed in (1, 2)]
+    result = wct.stylize(content, pictures, weights=(0.3, 0.7), model=tiny)
+    wanted = wct.stylize(content, mix_styles(styles[:2], (0.3, 0.7)), model=tiny)
+    np.testing.assert_array_equal(result, wanted)
+    alone = wct.stylize(content, [*pictures, styles[2]], weights=(0, 1, 0), model=tiny)
+    np.testing.assert_array_equal(alone, wct.stylize(content, pictures[1], model=tiny))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((0.5, 0.4), "add up to 1, but they are 0.5, 0.4"),
+        ((1.5, -0.5), "at least 0"),
+        ((float("nan"), 1), "at least 0"),
+        ((1,), "1 weights for 2 styles"),
+        ([(1, 0), (0, 1)], "one number, or five"),
+        ([(1, 1, 1, 1, 0), (0, 0, 0, 0, 0)], "add up to 1"),
+    ],
+)
+def test_wrong_weights(styles, weights, message):
+    with pytest.raises(WctError, match=message):
+        mix_styles(styles[:2], weights)
+
+
+def test_styles_that_do_not_go_together(tiny, styles):
+    other = Style(styles[1].levels, "vgg19")
+    for function in (mix_styles, pool_styles):
+        with pytest.raises(WctError, match="different models: tiny, vgg19"):
+            function([styles[0], other])
+        with pytest.raises(WctError, match="no styles"):
+            function([])
+    with pytest.raises(WctError, match="no styles"):
+        wct.read_style(model=tiny)

@@ -1,0 +1,82 @@
+"""Textures from noise."""
+
+import numpy as np
+import pytest
+from conftest import picture
+from PIL import Image
+
+import wct
+from wct._errors import WctError
+from wct._mixing import mix_styles
+
+STYLE = picture(48, 48, 2)
+QUICK = {"levels": (2, 1), "passes": 2}
+
+
+def pixels(image):
+    return np.asarray(image, np.float64) / 255
+
+
+def test_size_and_kind(tiny):
+    result = wct.texture(STYLE, (20, 33), model=tiny, **QUICK)
+    assert isinstance(result, Image.Image)
+    assert result.size == (33, 20)
+
+
+def test_the_seed_decides(tiny):
+    first, again, other = (
+        pixels(wct.texture(STYLE, (32, 32), seed=seed, model=tiny, **QUICK)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.01
+
+
+def test_it_is_the_chain_repeated_on_noise(tiny):
+    noise = np.random.default_rng(3).uniform(size=(32, 48, 3)).astype(np.float32)
+    wanted = noise
+    for _ in range(2):
+        wanted = wct.stylize(wanted, STYLE, 1.0, levels=(2, 1), model=tiny)
+    result = wct.texture(STYLE, (32, 48), seed=3, model=tiny, **QUICK)
+    np.testing.assert_allclose(pixels(result), wanted, atol=0.51 / 255)
+
+
+def test_a_texture_has_the_moments_of_its_style(tiny):
+    style = tiny.read_style(STYLE)
+    result = wct.texture(STYLE, (96, 96), levels=(1,), passes=1, model=tiny)
+    noise = np.random.default_rng(0).uniform(size=(96, 96, 3)).astype(np.float32)
+    before, after = (
+        np.linalg.norm(tiny.read_style(image).levels[0].mean - style.levels[0].mean)
+        for image in (noise, result)
+    )
+    assert after < before
+
+
+def test_mixtures(tiny):
+    other = picture(48, 48, 5)
+    mixed = mix_styles([tiny.read_style(STYLE), tiny.read_style(other)], (0.2, 0.8))
+    first = wct.texture([STYLE, other], (32, 32), weights=(0.2, 0.8), model=tiny, **QUICK)
+    np.testing.assert_array_equal(first, wct.texture(mixed, (32, 32), model=tiny, **QUICK))
+
+
+def test_a_seamless_texture_continues_itself(tiny):
+    """Across its edges it changes no more than inside; one that is not seamless does."""
+    steps = {}
+    for seamless in (True, False):
+        result = wct.texture(
+            STYLE, (64, 64), levels=(3, 2), passes=1, seamless=seamless, model=tiny
+        )
+        tiled = np.tile(pixels(result), (2, 2, 1))
+        rows = np.abs(np.diff(tiled, axis=0)).mean((1, 2))
+        columns = np.abs(np.diff(tiled, axis=1)).mean((0, 2))
+        steps[seamless] = max(
+            rows[63] / np.median(rows[:63]), columns[63] / np.median(columns[:63])
+        )
+    assert steps[True] < 1.6
+    assert steps[False] > steps[True]
+
+
+def test_what_cannot_be_done(tiny):
+    with pytest.raises(WctError, match="at least 1, not 0, 5 and 3"):
+        wct.texture(STYLE, (0, 5), model=tiny)
+    with pytest.raises(WctError, match="multiples of 16, but 64 × 70 are not"):
+        wct.texture(STYLE, (64, 70), seamless=True, model=tiny)

@@ -1,0 +1,144 @@
+"""Masks: which style goes where, and which part of a picture a style is taken from."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from PIL import Image
+
+from ._errors import ImageError, WctError
+from ._image import resize
+from ._moments import Moments, merge_moments, moments
+from ._transform import find_transform
+
+MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray
+"""A mask as users have it: a path, a Pillow image, or an array `(height, width)` of bool, uint8 or
+floats in [0, 1]."""
+
+
+def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+    """Read a mask and resample it to a picture's size.
+
+    Args:
+        mask: Black or 0 outside, white or 1 inside; of the picture's proportions.
+        size: The picture's `(height, width)`.
+
+    Raises:
+        ImageError: It cannot be read, is no mask, or has other proportions.
+    """
+    values = _grey(mask)
+    height, width = values.shape
+    if abs(height * size[1] - width * size[0]) > max(height, width, *size):
+        raise ImageError(
+            f"a mask of {height} × {width} pixels does not fit a picture of {size[0]} × {size[1]}: "
+            "give one of the same proportions"
+        )
+    return resize(values, size)
+
+
+def split_labels(labels: MaskLike) -> list[Float[np.ndarray, "height width"]]:
+    """Make masks of a label image, one for each value that occurs in it, in ascending order.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    if isinstance(labels, np.ndarray):
+        values = labels
+    else:
+        image = _open(labels)
+        values = np.asarray(image if image.mode in ("P", "L", "1", "I") else image.convert("L"))
+    return [(values == value).astype(np.float32) for value in np.unique(values)]
+
+
+def restyle(
+    features: Float[Array, "batch height width channels"],
+    inside: Float[Array, "1 height width"],
+    masks: Float[Array, "regions height width"],
+    styles: Moments,
+    strength: Float[Array, ""],
+    transform: str,
+) -> Float[Array, "batch height width channels"]:
+    """Give each region of the features a style of its own; what no mask covers stays as it is.
+
+    Args:
+        features: Features of one level.
+        inside: Share of the picture in each cell.
+        masks: Share of each region in each cell, all together at most 1.
+        styles: The moments of each region's style, along the leading axis.
+        strength: The strength α.
+        transform: The transform's name.
+    """
+    whole = moments(features, inside)
+    mapped = (1 - masks.sum(0))[None, :, :, None] * features
+    for index, mask in enumerate(masks):
+        content = steady(moments(features, inside * mask[None]), whole)
+        style = jax.tree.map(lambda value, index=index: value[index][None], styles)
+        affine = find_transform(transform)(content, style).blend(strength)
+        mapped = mapped + mask[None, :, :, None] * affine(features)
+    return mapped
+
+
+def steady(region: Moments, whole: Moments) -> Moments:
+    """Shrink a region's moments towards the whole picture's, the more so the smaller it is.
+
+    As many vectors as there are channels are taken from the whole, fewer where the region is
+    nearly all of it: a tiny or empty region has the moments of the whole, and the whole its own.
+    """
+    channels = whole.mean.shape[-1]
+    share = region.weight / jnp.where(whole.weight == 0, 1, whole.weight)
+    weight = channels * jnp.maximum(1 - share, 0)
+    factor = (weight / jnp.maximum(weight - 1, 1))[..., None, None]
+    prior = replace(
+        whole,
+        weight=weight,
+        covariance=factor * whole.covariance,
+        residue=None if whole.residue is None else factor * whole.residue,
+    )
+    return merge_moments(region, prior)
+
+
+def share_out(masks: Float[Array, "regions height width"]) -> Float[Array, "regions height width"]:
+    """Scale masks down where they overlap, so that together they are at most 1."""
+    return masks / jnp.maximum(masks.sum(0), 1)[None]
+
+
+def to_cells(masks: Float[Array, "regions height width"], cell: int) -> Float[Array, "regions _ _"]:
+    """Average masks over square cells of that many pixels."""
+    regions, height, width = masks.shape
+    cells = masks.reshape(regions, height // cell, cell, width // cell, cell)
+    return cells.mean((2, 4))
+
+
+def count_styles(masks: Sequence[object], styles: Sequence[object]) -> None:
+    """Raise a `WctError` if there are not as many masks as styles."""
+    if len(masks) != len(styles):
+        raise WctError(f"{len(masks)} masks for {len(styles)} styles: give one for each")
+
+
+def _grey(mask: MaskLike) -> Float[np.ndarray, "height width"]:
+    if not isinstance(mask, np.ndarray):
+        image = _open(mask)
+        return np.asarray(image.convert("L"), np.float32) / 255
+    if mask.ndim != 2 or 0 in mask.shape:
+        raise ImageError(f"a mask is an array (height, width), not one of shape {mask.shape}")
+    if mask.dtype == np.uint8:
+        return mask.astype(np.float32) / 255
+    values = mask.astype(np.float32)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ImageError("a mask's values must be from 0 to 1, and not NaN")
+    return values
+
+
+def _open(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    try:
+        with Image.open(source) as image:
+            image.load()
+            return image
+    except Exception as error:  # Pillow's decoders raise nearly anything
+        raise ImageError(f"cannot read the mask {os.fspath(source)}: {error}") from error

@@ -1,0 +1,102 @@
+"""Styles made of styles: pictures pooled into one style, and styles mixed by weights."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ._errors import WctError
+from ._moments import Moments, merge_moments
+from ._networks import LEVELS
+from ._style import Style
+from ._transform import coloring
+
+Weight = float | Sequence[float]
+
+
+def pool_styles(styles: Sequence[Style]) -> Style:
+    """Return the style of several pictures as if they were one: a painter's, say.
+
+    Args:
+        styles: Styles of single pictures. Each counts by its number of pixels.
+
+    Raises:
+        WctError: There are none, or they are of different models.
+    """
+    model = _common_model(styles)
+    merge = jax.jit(merge_moments)
+    levels = (reduce(merge, moments) for moments in zip(*(s.levels for s in styles), strict=True))
+    return Style(tuple(replace(moments, residue=None) for moments in levels), model)
+
+
+def mix_styles(styles: Sequence[Style], weights: Sequence[Weight] | None = None) -> Style:
+    """Return a style between others: m = Σ wᵢ mᵢ and Σ^(1/2) = Σ wᵢ Σᵢ^(1/2).
+
+    That is the linear mixture of their colourings.
+
+    Args:
+        styles: The styles to mix.
+        weights: How much of each, at least 0 and 1 in all: a number each, or five of them, for the
+            levels 5 to 1. Equal shares by default.
+
+    Raises:
+        WctError: The weights are not one for each style or do not add up to one, or the styles are
+            of different models.
+
+    References:
+        Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.3.
+    """
+    model = _common_model(styles)
+    shares = _shares(len(styles), weights)
+    levels = []
+    for level in range(1, len(LEVELS) + 1):
+        share = shares[:, len(LEVELS) - level]
+        kept = [
+            (weight, style.levels[level - 1])
+            for weight, style in zip(share, styles, strict=True)
+            if weight > 0
+        ]
+        levels.append(kept[0][1] if len(kept) == 1 else _mix(kept))
+    return Style(tuple(levels), model)
+
+
+def _mix(parts: Sequence[tuple[float, Moments]]) -> Moments:
+    def total(values: Iterable[Array]) -> np.ndarray:
+        pairs = zip(parts, values, strict=True)
+        return np.sum([share * np.asarray(value, np.float64) for (share, _), value in pairs], 0)
+
+    root = total(coloring(moments.covariance) for _, moments in parts)
+    weight = total(moments.weight for _, moments in parts)
+    mean = total(moments.mean for _, moments in parts)
+    return Moments(*(jnp.asarray(value, jnp.float32) for value in (weight, mean, root @ root)))
+
+
+def _shares(count: int, weights: Sequence[Weight] | None) -> np.ndarray:
+    """A row of five weights for each style."""
+    if weights is None:
+        return np.full((count, len(LEVELS)), 1 / count)
+    if len(weights) != count:
+        raise WctError(f"{len(weights)} weights for {count} styles: give one for each")
+    try:
+        shares = np.stack([np.broadcast_to(weight, (len(LEVELS),)) for weight in weights])
+    except ValueError as error:
+        raise WctError(
+            "a style's weight must be one number, or five, for the levels 5 to 1"
+        ) from error
+    if not (shares >= 0).all() or not np.allclose(shares.sum(0), 1, atol=1e-3):
+        given = ", ".join(map(str, weights))
+        raise WctError(f"weights must be at least 0 and add up to 1, but they are {given}")
+    return shares
+
+
+def _common_model(styles: Sequence[Style]) -> str:
+    if not styles:
+        raise WctError("no styles: give one at least")
+    models = sorted({style.model for style in styles})
+    if len(models) > 1:
+        raise WctError(f"the styles are of different models: {', '.join(models)}")
+    return models[0]

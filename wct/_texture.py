@@ -1,0 +1,84 @@
+"""Textures: noise, repainted in a style until nothing but the style is left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ._errors import WctError
+from ._image import to_bytes
+from ._stylize import find_stylizer, mix_pictures
+
+if TYPE_CHECKING:  # they import jax, which takes seconds
+    from ._stylize import StyleLike
+    from ._stylizer import Stylizer
+
+_CELL = 16
+_REACH = 336
+"""Pixels from which a pixel of the chain's result can be influenced: 160 + 96 + 48 + 16 + 16."""
+
+
+def texture(
+    style: StyleLike | Sequence[StyleLike],
+    size: tuple[int, int] = (512, 512),
+    *,
+    seed: int = 0,
+    weights: Sequence[float | Sequence[float]] | None = None,
+    passes: int = 3,
+    seamless: bool = False,
+    levels: Sequence[int] = (5, 4, 3, 2, 1),
+    transform: str = "wct",
+    style_size: int = 512,
+    model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
+    progress: Callable[[int], object] | None = None,
+) -> Image.Image:
+    """Synthesize a texture of any size from a style or a mixture of styles.
+
+    Args:
+        style: A picture, a `Style` or the path of one, or a list of several, which are mixed.
+        size: Height and width of the texture, in pixels.
+        seed: Of the noise that it starts from. Other seeds give other textures.
+        weights: How much of each of several styles, as in `stylize`.
+        passes: How often the chain is run.
+        seamless: Make a texture that continues itself when it is laid side by side, as a tile.
+            Its sides must be multiples of 16.
+        levels: The levels to run in each pass, coarse (5) to fine (1).
+        transform: How features are given the style's moments: wct, ot, adain or mean.
+        style_size: Reduce each style to this longer side if it is larger, in pixels.
+        model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
+        progress: Called with the number of a pass when it is done.
+
+    Raises:
+        ImageError: A picture cannot be read, or an array is not one.
+        WeightsError: There is no such model, or it is incomplete or damaged.
+        WctError: Another argument is out of range.
+
+    References:
+        Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.3.
+    """
+    import jax.numpy as jnp
+
+    height, width = size
+    if min(height, width, passes) < 1:
+        raise WctError(f"size and passes must be at least 1, not {height}, {width} and {passes}")
+    if seamless and (height % _CELL or width % _CELL):
+        raise WctError(
+            f"sides of a seamless texture are multiples of {_CELL}, but {height} × {width} are not"
+        )
+    stylizer = find_stylizer(model)
+    mixed = mix_pictures(style, weights, style_size=style_size, model=stylizer)
+    pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
+    margin = _REACH if seamless else 0
+    for number in range(passes):
+        around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
+        result = np.asarray(
+            stylizer(jnp.asarray(around)[None], mixed, 1.0, levels=levels, transform=transform)[0]
+        )
+        pixels = result[margin : margin + height, margin : margin + width]
+        if progress is not None:
+            progress(number + 1)
+    return Image.fromarray(to_bytes(pixels))
