@@ -11,7 +11,9 @@ from PIL import Image
 import wct
 from wct._errors import ImageError, WctError
 from wct._masks import read_mask, split_labels, steady
+from wct._mixing import stack_styles
 from wct._moments import moments
+from wct._style import Style
 
 HEIGHT, WIDTH = 96, 112
 CONTENT = picture(HEIGHT, WIDTH, 1)
@@ -138,7 +140,7 @@ def test_labels(tmp_path):
 
 def test_masks_go_through_jit(tiny):
     styles = [tiny.read_style(style) for style in STYLES]
-    stacked = jax.tree.map(lambda *values: jnp.stack(values), *styles)
+    stacked = stack_styles(styles)
     masks = jnp.stack([LEFT, 1 - LEFT])
     call = jax.jit(lambda image, masks: tiny(image[None], stacked, 1.0, masks=masks)[0])
     found = call(jnp.asarray(CONTENT), masks)
@@ -159,5 +161,10 @@ def test_what_cannot_be_done(tiny, tmp_path):
     for kind, message, options in cases:
         with pytest.raises(kind, match=message):
             stylize(tiny, **options)
+    other = Style(tiny.read_style(STYLES[0]).levels, "vgg19")
+    with pytest.raises(WctError, match="different models: tiny, vgg19"):
+        stylize(tiny, [STYLES[0], other], masks=[LEFT, 1 - LEFT])
+    with pytest.raises(WctError, match="2 masks need the moments of as many styles"):
+        tiny(jnp.asarray(CONTENT)[None], tiny.read_style(STYLES[0]), masks=jnp.ones((2, 96, 112)))
     with pytest.raises(WctError, match="give that, no Style"):
         stylize(tiny, [tiny.read_style(STYLES[0])], style_masks=[LEFT])

@@ -617,3 +617,9 @@ def test_none_of_it_waits_for_jax(safe, home):
         check = "import atexit\natexit.register(lambda: print('jax' in sys.modules, end=''))"
         done = process(check, *arguments, check=True)
         assert done.stdout.endswith("\nFalse"), arguments
+
+
+def test_a_model_that_could_be_pulled_is_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(_models, "_pretrained", lambda: tmp_path)
+    with pytest.raises(WeightsError, match="not here yet: run `wct models pull vgg19`"):
+        _models.find_model("vgg19")

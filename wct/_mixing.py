@@ -1,4 +1,4 @@
-"""Styles made of styles: pictures pooled into one style, and styles mixed by weights."""
+"""Styles made of styles: pooled into one, mixed by weights, or side by side for masks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -62,6 +62,16 @@ def mix_styles(styles: Sequence[Style], weights: Sequence[Weight] | None = None)
         ]
         levels.append(kept[0][1] if len(kept) == 1 else _mix(kept))
     return Style(tuple(levels), model)
+
+
+def stack_styles(styles: Sequence[Style]) -> Style:
+    """Return several styles as one whose moments have a leading axis, for as many masks.
+
+    Raises:
+        WctError: There are none, or they are of different models.
+    """
+    _common_model(styles)
+    return jax.tree.map(lambda *values: jnp.stack(values), *styles)
 
 
 def _mix(parts: Sequence[tuple[float, Moments]]) -> Moments:

@@ -75,6 +75,11 @@ def find_model(name_or_directory: str | os.PathLike[str]) -> Path:
     directory = Path(name_or_directory)
     if (directory / CARD).is_file():
         return directory
+    if name_or_directory in PUBLISHED:
+        raise WeightsError(
+            f"model {name_or_directory!r} is not here yet: run `wct models pull "
+            f"{name_or_directory}`, or `wct models import FILE` if you have the file"
+        )
     nearest = difflib.get_close_matches(os.fspath(name_or_directory), known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known) or 'none'}"
     raise WeightsError(

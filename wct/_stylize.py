@@ -86,6 +86,7 @@ def stylize(
     import jax
 
     from ._masks import count_styles, read_mask
+    from ._mixing import stack_styles
 
     if size is not None and size < 1:
         raise WctError(f"size must be at least 1 pixel, not {size}")
@@ -108,7 +109,7 @@ def stylize(
         styles = read_styles(style, style_size=style_size, model=stylizer, masks=style_masks)
         count_styles(masks, styles)
         regions = jax.numpy.stack([read_mask(mask, pixels.shape[:2]) for mask in masks])
-        found = jax.tree.map(lambda *values: jax.numpy.stack(values), *styles)
+        found = stack_styles(styles)
     result = pixels[None]
     steps = stylizer.steps(
         jax.numpy.asarray(result),

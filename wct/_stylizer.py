@@ -166,6 +166,10 @@ class Stylizer(nnx.Module):
         _, height, width, _ = content.shape
         canvas = _to_canvas(content)
         if masks is not None:
+            if style.levels[0].mean.shape[:-1] != masks.shape[:1]:
+                raise WctError(
+                    f"{len(masks)} masks need the moments of as many styles along a leading axis"
+                )
             masks = share_out(_to_canvas(masks[..., None])[..., 0])
         for decoder, strength, kept in zip(decoders, strengths, details, strict=True):
             canvas = _repaint(
