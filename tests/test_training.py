@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -200,6 +201,44 @@ def test_two_devices_train_as_one(tmp_path):
     for one, two in zip(logs[1], logs[2], strict=True):
         assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
     assert logs[1][-1]["loss"] < logs[1][0]["loss"]
+
+
+def test_two_processes_train_as_one(tmp_path, pictures, tiny_directory):
+    """Over jax.distributed; each reads its part of every batch."""
+
+    def start(run_directory, *more):
+        command = [sys.executable, "-m", "training", "decoders", SMOKE, "--images", pictures]
+        command += ["--model", tiny_directory, "--level", 1, "--run", run_directory, *more]
+        return subprocess.Popen(
+            list(map(str, command)),
+            cwd=ROOT,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    started = [start(tmp_path / "one")]
+    started += [
+        start(tmp_path / "two", "--distributed", f"{address},{index},2") for index in range(2)
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()
+    paths = [tmp_path / name / "decoders-1" / "metrics.jsonl" for name in ("one", "two")]
+    logs = [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
+    assert len(logs[0]) == len(logs[1]) == 8
+    for one, two in zip(*logs, strict=True):
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
+    assert load_model(tmp_path / "two" / "decoders-1" / "model").decoders.keys() >= {1}
+
+
+def test_where_other_processes_are_must_be_said(tmp_path, pictures):
+    wrong = run("decoders", SMOKE, "--images", pictures, "--run", tmp_path, "--distributed", "here")
+    assert wrong.returncode == 2
+    assert "'here' is neither auto nor HOST:PORT,I,N" in wrong.stderr
 
 
 def test_the_clock_tells_working_from_waiting():

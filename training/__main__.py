@@ -28,11 +28,20 @@ def main() -> None:
     """Train, measure and export the networks of wct."""
 
 
-def _join_processes(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        import jax
+def _join_processes(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    import jax
 
+    if value == "auto":
         jax.distributed.initialize()
+        return
+    try:
+        address, process, processes = value.split(",")
+        place = int(process), int(processes)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither auto nor HOST:PORT,I,N") from None
+    jax.distributed.initialize(address, num_processes=place[1], process_id=place[0])
 
 
 def _run_options(command):
@@ -48,9 +57,11 @@ def _run_options(command):
             "A run that was interrupted goes on where it was.",
         ),
         click.option(
-            "--distributed", is_flag=True, expose_value=False, callback=_join_processes,
-            help="Train as one of several processes, on one host or many, which jax.distributed "
-            "finds by its own environment variables or the cluster's.",
+            "--distributed", metavar="auto|HOST:PORT,I,N", expose_value=False,
+            callback=_join_processes,
+            help="Train as one of several processes, on one host or many: auto where a cluster "
+            "such as Slurm tells JAX which; else the address of the first process, the number of "
+            "this one, from 0, and the number of all.",
         ),
     ):  # fmt: skip
         command = option(command)
