@@ -67,6 +67,9 @@ def mix_styles(styles: Sequence[Style], weights: Sequence[Weight] | None = None)
 def stack_styles(styles: Sequence[Style]) -> Style:
     """Return several styles as one whose moments have a leading axis, for as many masks.
 
+    Args:
+        styles: The styles, in the order of the masks.
+
     Raises:
         WctError: There are none, or they are of different models.
     """
