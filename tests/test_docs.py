@@ -21,7 +21,7 @@ from training.__main__ import main as training_command
 from wct import _models, _stylize
 from wct._cli import main as wct_command
 from wct._drawn import draw_style
-from wct._networks import layer_channels, layer_names
+from wct._layers import layer_channels, layer_names
 from wct._scene import draw_scene
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -8,17 +8,8 @@ from flax import nnx
 from scipy.ndimage import correlate
 
 from wct._convolution import convolve
-from wct._networks import (
-    LEVELS,
-    Convolution,
-    Decoder,
-    Encoder,
-    double,
-    halve,
-    layer_channels,
-    layer_names,
-    stride,
-)
+from wct._layers import LEVELS, layer_channels, layer_names, stride
+from wct._networks import Convolution, Decoder, Encoder, double, halve
 
 HEIGHT, WIDTH = 32, 48
 

@@ -17,13 +17,13 @@ class Phase:
         steps: Gradient steps.
         batch: Crops a step.
         crop: Side of a crop, pixels; a multiple of 16.
-        learning_rate: Adam's at its peak, for weights of the size 0.1. It decays to zero along a
+        learning_rate: Muon's at its peak, for weights of the size 0.1. It decays to zero along a
             cosine.
         encoder_rate: The encoder's learning rate relative to the decoders', which must follow it.
         warmup: Steps over which the learning rate rises from zero.
-        pixel: Weight of the pixel error (its logarithm, in the joint phase).
-        feature: Weight of the re-encoded picture's relative feature error.
-        teacher: Weight of the share of the teacher's features that stays unexplained.
+        pixel: Weight of the logarithm of the pixel error.
+        feature: Weight of the relative error of restyled features, decoded and encoded again.
+        teacher: Weight of the logarithm of the share of the teacher's features left unexplained.
         start_images: Crops that the least-squares start is fitted to.
         checkpoint_every: Steps between checkpoints.
         sample_every: Steps between sample sheets.

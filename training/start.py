@@ -14,7 +14,8 @@ import numpy as np
 import scipy.linalg
 from flax import nnx
 
-from wct._networks import Convolution, Decoder, Encoder, double, halve, layer_names
+from wct._layers import layer_names
+from wct._networks import Convolution, Decoder, Encoder, double, halve
 
 _SAMPLES = 40_000
 _REFITS = 3

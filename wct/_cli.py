@@ -64,6 +64,17 @@ def _argument_of(function: Callable, name: str, *flags: str, **attributes: Any) 
     return click.option(*flags, name, help=" ".join(sentence.split()), **attributes)
 
 
+_weights = _argument_of(
+    stylize_image,
+    "weights",
+    "-w",
+    "--weight",
+    multiple=True,
+    type=_Numbers(float),
+    metavar="W[,W…]",
+)
+
+
 @click.group(
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
@@ -90,16 +101,7 @@ def main() -> None:
     metavar="STYLE",
     help="Another style to mix with the first; may be repeated.",
 )
-@click.option(
-    "-w",
-    "--weight",
-    "weights",
-    multiple=True,
-    type=_Numbers(float),
-    metavar="W[,W…]",
-    help="How much of a style, one for each in their order, 1 in all; or five numbers, for the "
-    "levels 5 to 1. Equal shares by default.",
-)
+@_weights
 @click.option(
     "--mask",
     "masks",
@@ -169,24 +171,9 @@ def stylize(
 @main.command()
 @click.argument("styles", nargs=-1, required=True, metavar="STYLE…")
 @click.option("-o", "--output", default="texture.png", show_default=True, help="Where to write it.")
-@click.option(
-    "--size",
-    type=_Numbers(int),
-    default="512,512",
-    metavar="H,W",
-    show_default=True,
-    help="Height and width of the texture, in pixels.",
-)
+@_argument_of(make_texture, "size", "--size", type=_Numbers(int), metavar="H,W")
 @_argument_of(make_texture, "seed", "--seed", type=int)
-@click.option(
-    "-w",
-    "--weight",
-    "weights",
-    multiple=True,
-    type=_Numbers(float),
-    metavar="W[,W…]",
-    help="How much of each style, 1 in all. Equal shares by default.",
-)
+@_weights
 @_argument_of(make_texture, "passes", "--passes", type=click.IntRange(1))
 @_argument_of(make_texture, "seamless", "--seamless", is_flag=True)
 @_argument_of(make_texture, "transform", "--transform", metavar="NAME")

@@ -51,7 +51,7 @@ def import_(path: Path, name: str | None) -> None:
     name, new = _vgg.import_file(path, name)
     if name in PUBLISHED and not _vgg.is_published(path):
         click.echo(
-            f"Note: {path} is not the published file; the decoders of {name!r} were trained for "
+            f"Note: {path} is not the published file; decoders for {name!r} are trained for "
             "the weights in that one.",
             err=True,
         )

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array
 
 from ._errors import WctError
+from ._layers import LEVELS
 from ._moments import Moments, merge_moments
-from ._networks import LEVELS
 from ._style import Style
 from ._transform import coloring
 

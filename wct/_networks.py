@@ -15,10 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ._convolution import convolve
-from ._layers import LEVELS as LEVELS
-from ._layers import layer_channels as layer_channels
-from ._layers import layer_names as layer_names
-from ._layers import stride as stride
+from ._layers import layer_channels, layer_names
 
 
 class Convolution(nnx.Module):

@@ -49,8 +49,8 @@ def stylize(
             the path of one, a `.safetensors` file. A list of several is mixed.
         alpha: Strength of the style, from 0 (the content itself) to 1. One for all levels, or
             one for each of `levels`.
-        weights: How much of each of several styles, 1 in all. A number each, or five, for the
-            levels 5 to 1. Equal shares by default.
+        weights: How much of each of several styles, in their order, 1 in all; a number each, or
+            five, for the levels 5 to 1. Equal shares by default.
         levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, in any order.
         detail: Share of the content's fine detail that is kept whatever the strength, from 0 to 1.
             One for all levels, or one for each of `levels`.

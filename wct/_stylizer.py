@@ -17,9 +17,10 @@ from jaxtyping import Array, Float, Int
 
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
+from ._layers import LEVELS, stride
 from ._masks import MaskLike, read_mask, restyle, share_out, steady, to_cells
 from ._moments import Moments, moments
-from ._networks import LEVELS, Decoder, Encoder, stride
+from ._networks import Decoder, Encoder
 from ._style import Style
 from ._transform import find_transform
 from ._weights import load_model, named_tensors
