@@ -7,8 +7,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 import jaxtyping  # noqa: E402
 
-# `wct._stylize` is left out: its annotations are never evaluated.
+# Left out are `wct._stylize`, whose annotations are never evaluated, and `wct._recipe`, which takes
+# whole numbers for floats, as users write them.
 CHECKED = [
+    "wct._by_name",
     "wct._convert",
     "wct._convolution",
     "wct._layers",
@@ -16,7 +18,11 @@ CHECKED = [
     "wct._models",
     "wct._moments",
     "wct._networks",
+    "wct._padding",
+    "wct._published",
+    "wct._refine",
     "wct._style",
+    "wct._swap",
     "wct._stylizer",
     "wct._transform",
     "wct._vgg",

@@ -63,6 +63,27 @@ def test_an_alpha_for_each_level(command, tiny_directory):
     np.testing.assert_array_equal(np.asarray(Image.open("out.png")), np.asarray(expected))
 
 
+def test_controls(command, tiny_directory):
+    command("photo.jpg", "art.png", "-o", "a.png", "--preset", "paper", "--ridge", "0.1",
+            "--solver", "newton-schulz", "--levels", "3,2", "--swap", "3")  # fmt: skip
+    expected = wct.stylize(
+        "photo.jpg", "art.png", preset="paper", ridge=0.1, solver="newton-schulz", levels=(3, 2),
+        swap=(3,), model=tiny_directory,
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.asarray(Image.open("a.png")), np.asarray(expected))
+    command("photo.jpg", "art.png", "-o", "b.png", "--levels", "", "--refine", "2")
+    expected = wct.stylize("photo.jpg", "art.png", levels=(), refine=2, model=tiny_directory)
+    np.testing.assert_array_equal(np.asarray(Image.open("b.png")), np.asarray(expected))
+    mask = np.zeros((40, 50), np.uint8)
+    mask[:, 25:] = 255
+    Image.fromarray(mask).save("mask.png")
+    command("photo.jpg", "art.png", "-o", "c.png", "--mask", "mask.png", "--feather", "20")
+    expected = wct.stylize(
+        "photo.jpg", ["art.png"], masks=["mask.png"], feather=20, model=tiny_directory
+    )
+    np.testing.assert_array_equal(np.asarray(Image.open("c.png")), np.asarray(expected))
+
+
 def test_sizes(command, tiny_directory):
     command("photo.jpg", "art.png", "-o", "out.png", "--size", "30", "--style-size", "16")
     expected = wct.stylize("photo.jpg", "art.png", size=30, style_size=16, model=tiny_directory)

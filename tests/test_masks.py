@@ -10,7 +10,7 @@ from PIL import Image
 
 import wct
 from wct._errors import ImageError, WctError
-from wct._masks import read_mask, split_labels, steady
+from wct._masks import feathered, read_mask, split_labels, steady
 from wct._mixing import stack_styles
 from wct._moments import moments
 from wct._style import Style
@@ -129,6 +129,44 @@ def test_masks_of_any_kind_and_size(tmp_path):
         assert np.abs(found - LEFT).mean() < 0.02
 
 
+@pytest.mark.parametrize("width", [1.0, 2.9, 3.0, 12.0, 40.0, 1000.0])
+def test_feathered_masks_add_up_to_one(width):
+    spot = (np.random.default_rng(0).uniform(size=(20, 33)) < 0.3).astype(np.float32)
+    parts = [feathered(mask, width) for mask in (spot, 1 - spot)]
+    np.testing.assert_allclose(sum(parts), 1, atol=1e-6)
+    assert all(part.dtype == np.float32 and 0 <= part.min() <= part.max() <= 1 for part in parts)
+    assert width >= 3 or np.array_equal(parts[0], spot)
+
+
+def test_a_feathered_border_is_so_wide_and_stays_in_place():
+    soft = feathered(LEFT, 24.0)
+    np.testing.assert_array_equal(soft, np.broadcast_to(soft[:1], soft.shape))
+    rising = np.flatnonzero((soft[0] > 1e-6) & (soft[0] < 1 - 1e-6))
+    assert 20 <= len(rising) <= 28
+    assert abs(rising.mean() - 47.5) < 0.6
+    assert (np.diff(soft[0]) <= 1e-7).all()
+    np.testing.assert_allclose(soft[0, 47] + soft[0, 48], 1, atol=1e-6)
+
+
+def test_feathering_is_nearly_a_gaussian():
+    """Of the deviation that three box filters have: variances add up."""
+    impulse = np.zeros((121, 121), np.float32)
+    impulse[60, 60] = 1
+    radius, row = 4, feathered(impulse, 24.0).sum(0)
+    offsets = np.arange(121) - 60
+    assert row @ offsets**2 == pytest.approx(3 * ((2 * radius + 1) ** 2 - 1) / 12, rel=1e-3)
+    gaussian = np.exp(-(offsets**2) / 2 / (row @ offsets**2))
+    assert np.abs(row - gaussian / gaussian.sum()).max() < 0.007
+
+
+def test_masks_are_feathered_before_use(tiny):
+    masks = [LEFT, 1 - LEFT]
+    found = stylize(tiny, masks=masks, feather=24.0, levels=(2,))
+    soft = [feathered(mask, 24.0) for mask in masks]
+    np.testing.assert_array_equal(found, stylize(tiny, masks=soft, levels=(2,)))
+    assert np.abs(found - stylize(tiny, masks=masks, levels=(2,))).max() > 0.01
+
+
 def test_labels(tmp_path):
     labels = np.uint8([[3, 3, 7], [0, 3, 7]])
     Image.fromarray(labels).save(tmp_path / "labels.png")
@@ -142,7 +180,7 @@ def test_masks_go_through_jit(tiny):
     styles = [tiny.read_style(style) for style in STYLES]
     stacked = stack_styles(styles)
     masks = jnp.stack([LEFT, 1 - LEFT])
-    call = jax.jit(lambda image, masks: tiny(image[None], stacked, 1.0, masks=masks)[0])
+    call = jax.jit(lambda image, masks: tiny(image[None], stacked, wct.Recipe(1.0), masks=masks)[0])
     found = call(jnp.asarray(CONTENT), masks)
     np.testing.assert_allclose(found, stylize(tiny, masks=[LEFT, 1 - LEFT]), atol=1e-3)
 
@@ -161,6 +199,9 @@ def test_what_cannot_be_done(tiny, tmp_path):
     for kind, message, options in cases:
         with pytest.raises(kind, match=message):
             stylize(tiny, **options)
+    for width in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(WctError, match="feather must be at least 0 pixels, not"):
+            stylize(tiny, masks=[LEFT, 1 - LEFT], feather=width)
     other = Style(tiny.read_style(STYLES[0]).levels, "vgg19")
     with pytest.raises(WctError, match="different models: tiny, vgg19"):
         stylize(tiny, [STYLES[0], other], masks=[LEFT, 1 - LEFT])

@@ -67,7 +67,7 @@ def compare(networks, levels):
     content, style = photograph(320, 384), draw_style("mosaic", 320)
     alphas = (1.0,) * len(levels)
     expected, _ = oracle.chain(networks, content, style, alphas, levels)
-    found = wct.stylize(content, style, 1.0, levels=levels)
+    found = wct.stylize(content, style, 1.0, preset="paper", levels=levels)
     return np.abs(found - np.clip(expected, 0, 1))
 
 
@@ -75,6 +75,16 @@ def compare(networks, levels):
 def test_the_chain_is_the_papers(networks, levels):
     """Whether a covariance is singular or nearly so, as level 4's is here, or not."""
     assert compare(networks, levels).max() < 2e-3
+
+
+@pytest.mark.parametrize("transform", ["wct", "ot"])
+def test_solvers_agree_on_real_features(transform):
+    content, style = photograph(160, 192), draw_style("mosaic", 320)
+    first, second = (
+        wct.stylize(content, style, 1.0, preset="paper", transform=transform, solver=solver)
+        for solver in ("eigh", "newton-schulz")
+    )
+    assert np.abs(first - second).max() < 2e-3
 
 
 def test_alpha_0_is_the_content():

@@ -82,7 +82,7 @@ def test_another_encoder_of_the_same_name_is_another_model(tiny, tiny_model, tmp
     first = wct.Stylizer.from_pretrained(tmp_path / "one")
     again = wct.Stylizer.from_pretrained(tmp_path / "one")
     style = first.read_style(picture(20, 20, 0))
-    again(jnp.asarray(picture(20, 20, 1))[None], style, levels=(1,))
+    again(jnp.asarray(picture(20, 20, 1))[None], style, wct.Recipe(levels=(1,)))
     kernel = tiny_model.encoder.layers["conv1_1"].kernel
     tiny_model.encoder.layers["conv1_1"].kernel = nnx.Param(2 * kernel[...])
     try:
@@ -91,7 +91,7 @@ def test_another_encoder_of_the_same_name_is_another_model(tiny, tiny_model, tmp
         tiny_model.encoder.layers["conv1_1"].kernel = kernel
     other = wct.Stylizer.from_pretrained(tmp_path / "two")
     with pytest.raises(WctError, match="measured by the model 'tiny@"):
-        other(jnp.asarray(picture(20, 20, 1))[None], style, levels=(1,))
+        other(jnp.asarray(picture(20, 20, 1))[None], style, wct.Recipe(levels=(1,)))
 
 
 def test_pooled_moments_are_those_of_all_pixels(tiny, tensors):

@@ -8,6 +8,8 @@ from PIL import Image
 
 import wct
 from wct._errors import ImageError, WctError, WeightsError
+from wct._recipe import DEFAULT, PRESETS
+from wct._refine import refine
 
 # Pictures of few canvases; see test_stylizer.py.
 CONTENT = np.rint(picture(12, 15, 1) * 255).astype(np.uint8)
@@ -22,7 +24,8 @@ def unit(pixels):
 def expected(tiny, content=CONTENT, painting=PAINTING, alpha=ALPHA, **options):
     """By the Stylizer, in floats."""
     style = tiny.read_style(unit(painting))
-    return np.asarray(tiny(jnp.asarray(unit(content))[None], style, alpha, **options)[0])
+    recipe = wct.Recipe(alpha, **options)
+    return np.asarray(tiny(jnp.asarray(unit(content))[None], style, recipe)[0])
 
 
 def assert_rounded(actual, wanted):
@@ -90,8 +93,24 @@ def test_the_result_is_of_the_contents_kind_not_of_the_styles(tiny):
     )
 
 
-def test_default_strength_is_the_papers(tiny):
-    assert_rounded(wct.stylize(CONTENT, PAINTING, model=tiny), expected(tiny, alpha=0.6))
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets(tiny, preset):
+    style = tiny.read_style(unit(PAINTING))
+    wanted = tiny(jnp.asarray(unit(CONTENT))[None], style, PRESETS[preset])[0]
+    assert_rounded(wct.stylize(CONTENT, PAINTING, preset=preset, model=tiny), wanted)
+
+
+def test_a_default_preset(tiny):
+    wanted = wct.stylize(CONTENT, PAINTING, preset=DEFAULT, model=tiny)
+    np.testing.assert_array_equal(wct.stylize(CONTENT, PAINTING, model=tiny), wanted)
+    style = tiny.read_style(unit(PAINTING))
+    assert_rounded(wanted, tiny(jnp.asarray(unit(CONTENT))[None], style)[0])
+
+
+def test_what_is_given_counts_and_not_the_preset(tiny):
+    given = {"detail": 0.3, "transform": "adain", "ridge": 0.5, "solver": "newton-schulz"}
+    result = wct.stylize(CONTENT, PAINTING, 0.9, preset="paper", levels=[3, 1], model=tiny, **given)
+    assert_rounded(result, expected(tiny, alpha=0.9, levels=(3, 1), **given))
 
 
 def test_levels_and_a_strength_each(tiny):
@@ -178,12 +197,34 @@ def test_progress(tiny):
     assert done == [1, 3, 1]
 
 
+def test_refinement_goes_on_from_the_chains_result(tiny):
+    """Also from no chain at all, which is Gatys et al.'s method."""
+    content, painting = unit(CONTENT), unit(PAINTING)
+    style = tiny.read_style(painting)
+    for levels in ((2, 1), ()):
+        done = []
+        found = wct.stylize(
+            content, painting, ALPHA, levels=levels, refine=3, model=tiny, progress=done.append
+        )
+        start = expected(tiny, levels=levels)
+        steps = refine(tiny.encoder, *map(jnp.asarray, (start, content)), style, 3)
+        *_, (wanted, _) = steps
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        assert done == [*levels, 0, 0, 0]
+        assert np.abs(found - start).max() > 0.01
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"refine": -1}, "refine must be at least 0 steps, not -1"),
+        ({"refine": 1, "masks": [np.ones((12, 15))]}, "give masks or refine, not both"),
         ({"alpha": 2.0}, "alpha must be from 0 to 1, not 2.0"),
         ({"alpha": [0.5, 0.5]}, "2 values of alpha for 5 levels"),
         ({"levels": (7,)}, "no level 7"),
+        ({"preset": "papper"}, "no preset 'papper': did you mean 'paper'?"),
+        ({"ridge": -0.1}, "ridge must be at least 0, not -0.1"),
+        ({"solver": "svd"}, "no solver 'svd': they are eigh, newton-schulz"),
         ({"size": 0}, "size must be at least 1 pixel, not 0"),
         ({"style_size": -3}, "style_size must be at least 1 pixel, not -3"),
     ],

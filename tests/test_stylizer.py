@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wct._errors import WctError, WeightsError
+from wct._recipe import Recipe
 from wct._style import Style
 from wct._stylizer import Stylizer
 
@@ -37,14 +38,14 @@ def style(tiny, painting):
 
 def run(stylizer, image, style, alpha, **options):
     """One picture, as NumPy."""
-    return np.asarray(stylizer(jnp.asarray(image)[None], style, alpha, **options)[0])
+    return np.asarray(stylizer(jnp.asarray(image)[None], style, Recipe(alpha, **options))[0])
 
 
 def assert_chain(tiny, tensors, content, painting, alphas, levels, within=WHOLE):
     wanted, worst = oracle.chain(tensors, content, painting, alphas, levels)
     assert worst < 4000, "this example is no test: its covariances are singular"
     style = tiny.read_style(painting)
-    *_, actual = tiny.steps(jnp.asarray(content)[None], style, list(alphas), levels=levels)
+    *_, actual = tiny.steps(jnp.asarray(content)[None], style, Recipe(list(alphas), levels=levels))
     np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=within)
     clipped = run(tiny, content, style, list(alphas), levels=levels)
     np.testing.assert_allclose(clipped, wanted.clip(0, 1), rtol=0, atol=within)
@@ -76,7 +77,7 @@ def test_detail(tiny, tensors, content, painting, alphas, details):
     wanted, _ = oracle.chain(tensors, content, painting, alphas, (3, 2), details)
     style = tiny.read_style(painting)
     *_, actual = tiny.steps(
-        jnp.asarray(content)[None], style, alphas, levels=(3, 2), detail=details
+        jnp.asarray(content)[None], style, Recipe(alphas, details, levels=(3, 2))
     )
     np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=3e-4)
 
@@ -89,7 +90,7 @@ def test_chain_of_other_transforms(tiny, tensors, content, painting, name, formu
     wanted, _ = oracle.chain(tensors, content, painting, alphas, (3, 2), transform=formula)
     style = tiny.read_style(painting)
     *_, actual = tiny.steps(
-        jnp.asarray(content)[None], style, alphas, levels=(3, 2), transform=name
+        jnp.asarray(content)[None], style, Recipe(alphas, levels=(3, 2), transform=name)
     )
     np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=1e-3)
 
@@ -107,10 +108,10 @@ def test_padding_counts_for_nothing(tiny, tensors, size):
 
 def test_steps_are_the_chain_so_far(tiny, style, content):
     batch = jnp.asarray(content)[None]
-    steps = list(tiny.steps(batch, style, 0.7))
+    steps = list(tiny.steps(batch, style, Recipe(0.7)))
     assert len(steps) == 5
     for done in range(1, 6):
-        wanted = tiny(batch, style, 0.7, levels=LEVELS[:done])
+        wanted = tiny(batch, style, Recipe(0.7, levels=LEVELS[:done]))
         np.testing.assert_array_equal(steps[done - 1].clip(0, 1), wanted)
     assert float(steps[0].max()) > 1 or float(steps[-1].max()) > 1  # not clipped between levels
 
@@ -121,7 +122,7 @@ def test_no_levels_change_nothing(tiny, style, content):
 
 def test_default_alpha_and_levels(tiny, style, content):
     batch = jnp.asarray(content)[None]
-    np.testing.assert_array_equal(tiny(batch, style), tiny(batch, style, 0.6, levels=LEVELS))
+    np.testing.assert_array_equal(tiny(batch, style, "paper"), tiny(batch, style, Recipe(0.6)))
 
 
 # Of any size up to 16 × 16, and to 40 × 32.
@@ -201,7 +202,7 @@ def test_flat_content_takes_the_mean_of_the_style(tiny, tensors, style, painting
     content = np.broadcast_to(np.float32([0.2, 0.5, 0.9]), (16, 16, 3))
     _, mean, covariance = oracle.moments(oracle.encode(tensors["encoder"], painting)[1])
     wanted = oracle.decode(tensors[1], np.broadcast_to(mean, (16, 16, len(mean))), 1)
-    *_, actual = tiny.steps(jnp.asarray(content)[None], style, 1.0, levels=(1,))
+    *_, actual = tiny.steps(jnp.asarray(content)[None], style, Recipe(1.0, levels=(1,)))
     np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=0.02 * np.trace(covariance) ** 0.5)
 
 
@@ -240,7 +241,7 @@ def small(seed):
 
 def test_batch_is_its_pictures(tiny, style):
     pictures = np.stack([small(seed) for seed in (1, 2)])
-    together = tiny(jnp.asarray(pictures), style, 0.8, levels=(2, 1))
+    together = tiny(jnp.asarray(pictures), style, Recipe(0.8, levels=(2, 1)))
     assert together.shape == (2, 16, 16, 3)
     for one, actual in zip(pictures, together, strict=True):
         wanted = run(tiny, one, style, 0.8, levels=(2, 1))
@@ -251,7 +252,7 @@ def test_batch_of_styles(tiny, content):
     styles = [tiny.read_style(small(seed)) for seed in (3, 4)]
     both = jax.tree.map(lambda *values: jnp.stack(values), *styles)
     pictures = np.stack([small(seed) for seed in (1, 2)])
-    together = tiny(jnp.asarray(pictures), both, 0.8, levels=(2, 1))
+    together = tiny(jnp.asarray(pictures), both, Recipe(0.8, levels=(2, 1)))
     for one, style, actual in zip(pictures, styles, together, strict=True):
         wanted = run(tiny, one, style, 0.8, levels=(2, 1))
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-3)
@@ -264,10 +265,10 @@ def test_jit_of_the_whole_and_vmap_over_alpha(tiny, style):
 
     @jax.jit
     def together(stylizer, style, alphas):
-        return jax.vmap(lambda alpha: stylizer(batch, style, alpha, levels=(3, 1)))(alphas)
+        return jax.vmap(lambda alpha: stylizer(batch, style, Recipe(alpha, levels=(3, 1))))(alphas)
 
     for alpha, actual in zip(alphas, together(tiny, style, alphas), strict=True):
-        wanted = tiny(batch, style, alpha, levels=(3, 1))
+        wanted = tiny(batch, style, Recipe(alpha, levels=(3, 1)))
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-3)
 
 
@@ -277,7 +278,7 @@ def test_gradient_by_the_content_and_the_strength(tiny, style):
 
     @jax.jit
     def value(content, alpha):
-        *_, result = tiny.steps(content, style, alpha, levels=(2,))
+        *_, result = tiny.steps(content, style, Recipe(alpha, levels=(2,)))
         return jnp.sum(result**2)
 
     by_content, by_alpha = jax.jit(jax.grad(value, argnums=(0, 1)))(start, jnp.float32(0.5))
@@ -299,7 +300,8 @@ def test_gradients_are_finite(tiny, style, kind):
 
 @jax.jit
 def content_gradient(tiny, content, style):
-    return jax.grad(lambda content: jnp.sum(tiny(content, style, 1.0, levels=(4,)) ** 2))(content)
+    recipe = Recipe(1.0, levels=(4,))
+    return jax.grad(lambda content: jnp.sum(tiny(content, style, recipe) ** 2))(content)
 
 
 def test_same_bytes_twice(tiny, content, painting):
@@ -342,9 +344,8 @@ def test_strength_acts_smoothly(tiny, style, content):
     ],
 )
 def test_what_is_out_of_range_is_said(tiny, style, options, words):
-    options = {"alpha": 0.6} | options
     with pytest.raises(WctError) as caught:
-        tiny(jnp.zeros((1, 16, 16, 3)), style, **options)
+        tiny(jnp.zeros((1, 16, 16, 3)), style, Recipe(**options))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -358,9 +359,9 @@ def test_level_without_a_decoder(tiny, style):
     lesser = Stylizer("tiny", tiny.encoder, [tiny.decoders["decoder1"]])
     batch = jnp.asarray(small(1))[None]
     with pytest.raises(WeightsError, match=r"'tiny' has no decoder for level 3.*it has decoder1"):
-        lesser(batch, style, levels=(3, 1))
-    actual = lesser(batch, style, levels=(1,))
-    np.testing.assert_array_equal(actual, tiny(batch, style, levels=(1,)))
+        lesser(batch, style, Recipe(levels=(3, 1)))
+    actual = lesser(batch, style, Recipe(levels=(1,)))
+    np.testing.assert_array_equal(actual, tiny(batch, style, Recipe(levels=(1,))))
 
 
 def test_style_is_a_pytree(tiny, style):

@@ -136,8 +136,8 @@ def test_the_loss_of_a_perfect_student(crops):
     assert float(metrics["psnr/1"]) == pytest.approx(-10 * np.log10(error), abs=1e-3)
     unexplained = np.array([metrics[f"unexplained/{level}"] for level in range(1, 6)])
     assert unexplained.max() < 0.02
-    imitation = phase.teacher * np.log(unexplained + 1e-3).mean()
-    fidelity = phase.pixel * np.log(error + 1e-6) + phase.feature * metrics["feature/1"]
+    imitation = np.dot(phase.teacher, np.log(unexplained + 1e-3))
+    fidelity = phase.pixel[0] * np.log(error + 1e-6) + phase.feature[0] * metrics["feature/1"]
     assert float(loss) == pytest.approx(float(imitation + fidelity), abs=1e-3)
 
 
@@ -175,8 +175,8 @@ devices, directory = int(sys.argv[1]), Path(sys.argv[2])
 assert jax.device_count() == devices
 widths = (4, 6, 8, 8, 8)
 decoders = {str(level): Decoder(level, widths, rngs=nnx.Rngs(level)) for level in (1, 2)}
-phase = Phase(steps=6, batch=4, crop=32, learning_rate=1e-3, warmup=2, pixel=0.5, feature=0.3,
-              start_images=4, checkpoint_every=6, sample_every=6)
+phase = Phase(steps=6, batch=4, crop=32, learning_rate=1e-3, warmup=2, pixel=(0.5,) * 5,
+              feature=(0.3,) * 5, start_images=4, checkpoint_every=6, sample_every=6)
 images = np.random.default_rng(0).uniform(size=(6, 4, 32, 32, 3)).astype(np.float32)
 trained = train(decoders, Encoder(widths, rngs=nnx.Rngs(0)), decoder_loss,
                 lambda start: iter(images[start:]), phase, directory, lambda *_: None)
@@ -367,7 +367,7 @@ def test_distances_of_the_content_itself(tmp_path, pictures, teacher_file):
     save_model(tmp_path, Model("odd", encoder, decoders))
     teacher = load_teacher(teacher_file)
     found = evaluate.style_transfer(
-        tmp_path, teacher, pictures, pictures, pairs=2, alpha=0.0, everything=False
+        tmp_path, teacher, pictures, pictures, pairs=2, recipe=wct.Recipe(0.0)
     )
     assert found["content"] < 1e-3
     assert found["covariance"] < 1e-2  # each picture is its own style here

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
+from wct._by_name import TRANSFORMS, find_transform
 from wct._errors import WctError
 from wct._moments import Moments, moments
+from wct._published import PUBLISHED
 from wct._transform import (
-    TRANSFORMS,
     AffineMap,
+    add_ridge,
     coloring,
-    find_transform,
     match_means,
     optimal_transport,
     whiten_and_color,
@@ -373,8 +374,103 @@ def test_gradients_of_transforms_are_finite(name, kind):
 def test_an_unknown_transform_is_answered_with_the_nearest():
     with pytest.raises(WctError, match="no transform 'adian': did you mean 'adain'"):
         find_transform("adian")
-    with pytest.raises(WctError, match="they are wct, ot, adain, mean"):
+    with pytest.raises(WctError, match="they are wct, ot, adain, mean, li2017"):
         find_transform("xyz")
+    with pytest.raises(WctError, match="no solver 'eig': did you mean 'eigh'"):
+        find_transform("wct", "eig")
+
+
+@given(seeds, st.sampled_from([1, 2, 16]), st.floats(0, 3))
+@settings(max_examples=40)
+def test_newton_schulz_finds_the_same_roots(seed, size, power):
+    covariance = compose(*factors(seed, size, condition=10**power)).astype(np.float32)
+    for function in (whitening, coloring):
+        wanted = function(jnp.asarray(covariance))
+        actual = function(jnp.asarray(covariance), solver="newton-schulz")
+        assert relative(actual, wanted) < 1e-6 + 3e-7 * 10**power
+
+
+@pytest.mark.parametrize(("count", "rank"), [(2, 16), (7, 16), (200, 5), (200, 16)])
+@pytest.mark.parametrize("name", ["wct", "ot"])
+def test_newton_schulz_restyles_alike(name, count, rank):
+    """Also few features of many channels, whose covariance is singular."""
+    content = jnp.asarray(random_features(0, count, 16, rank=rank, condition=1e3))
+    style = moments(jnp.asarray(random_features(1, 200, 16)))
+    wanted, actual = (
+        find_transform(name, solver)(moments(content), style)(content)
+        for solver in ("eigh", "newton-schulz")
+    )
+    np.testing.assert_allclose(actual, wanted, atol=1e-3 * np.ptp(wanted))
+
+
+@pytest.mark.parametrize("covariance", [np.zeros((3, 3)), np.full((3, 3), 1e-30), np.eye(3) * 1e20])
+def test_newton_schulz_of_extreme_covariances_is_finite(covariance):
+    for function in (whitening, coloring):
+        found = function(jnp.asarray(covariance, jnp.float32), solver="newton-schulz")
+        wanted = function(jnp.asarray(covariance, jnp.float32))
+        assert relative(found, wanted) < 1e-3 if np.any(wanted) else not np.any(found)
+
+
+def test_derivatives_do_not_depend_on_the_solver():
+    covariance = jnp.asarray(compose(*factors(0, 5)), jnp.float32)
+    direction = jnp.asarray(compose(*factors(1, 5)), jnp.float32)
+    for function in (whitening, coloring):
+        _, wanted = jax.jvp(function, (covariance,), (direction,))
+        solved = lambda matrix, function=function: function(matrix, solver="newton-schulz")  # noqa: E731
+        _, actual = jax.jvp(solved, (covariance,), (direction,))
+        np.testing.assert_array_equal(actual, wanted)
+
+
+def published(features, content, style, content_ridge, style_ridge, cut):
+    """The method with an implementation's constants, by NumPy alone."""
+
+    def power(covariance, ridge, exponent):
+        values, vectors = np.linalg.eigh(covariance + ridge * np.eye(len(covariance)))
+        kept = values > cut
+        return vectors[:, kept] * values[kept] ** exponent @ vectors[:, kept].T
+
+    matrix = power(content[2], content_ridge, -0.5) @ power(style[2], style_ridge, 0.5)
+    return (features - content[1]) @ matrix + style[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"),
+    [
+        ("li2017", (0, 0, 1e-5)),
+        ("pytorch-wct", (1, 0, 1e-5)),
+        ("wct-tf", (1e-8, 1e-8, 1e-5)),
+        ("collaborative-distillation", (1, 0, -1)),
+        ("wct2", (1, 1, 1e-5)),
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-2, 1.0])
+def test_published_regularisations(name, constants, scale):
+    """At the smaller scale some eigenvalues are below the published cut, and some above."""
+    content = random_features(0, 100, 16, condition=1e4, scale=scale)
+    style = random_features(1, 100, 16, condition=1e4, scale=scale)
+    map = find_transform(name)(moments(jnp.asarray(content)), moments(jnp.asarray(style)))  # noqa: A001
+    measured = oracle.moments(content), oracle.moments(style)
+    values = np.linalg.eigvalsh(measured[0][2])
+    assert scale == 1 or values[0] < 1e-6 < 1e-5 < values[-1]
+    wanted = published(content, *measured, *constants)
+    np.testing.assert_allclose(map(jnp.asarray(content)), wanted, atol=1e-4 * np.ptp(wanted))
+
+
+def test_published_regularisations_differ():
+    content, style = (moments(jnp.asarray(random_features(seed, 100, 5))) for seed in (0, 1))
+    matrices = {np.asarray(PUBLISHED[name](content, style).matrix).tobytes() for name in PUBLISHED}
+    assert len(matrices) >= 4  # "li2017" and "wct-tf" differ by 1e-8
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.01, 1.0])
+def test_a_ridge_is_relative_to_the_mean_variance(ridge):
+    content, style = random_features(0, 100, 5), random_features(1, 100, 5)
+    scaled = add_ridge(moments(jnp.asarray(content)), ridge)
+    actual = whiten_and_color(scaled, moments(jnp.asarray(style)))(jnp.asarray(content))
+    ours, theirs = oracle.moments(content), oracle.moments(style)
+    added = ridge * np.trace(ours[2]) / 5
+    wanted = published(content, ours, theirs, added, 0, 0)
+    np.testing.assert_allclose(actual, wanted, atol=1e-4)
 
 
 # Gradients, in float64. The right derivatives come from differences of the oracle, or, where the

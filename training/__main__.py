@@ -120,10 +120,8 @@ def decoders(config: Path, images: tuple[Path, ...], run: Path, **options: Any) 
 @click.option("--pairs", type=int, default=60, show_default=True,
               help="Pairs of photograph and painting.")  # fmt: skip
 @click.option("--alpha", type=float, default=1.0, show_default=True,
-              help="Strength at which style is measured.")  # fmt: skip
-@click.option("--detail", type=float, default=0.0, show_default=True,
-              help="Share of the detail that is kept in it.")  # fmt: skip
-@click.option("--transform", default="wct", show_default=True, help="The transform in it.")
+              help="Strength of the paper's chain at which style is measured.")  # fmt: skip
+@click.option("--preset", help="A preset to measure style by, in place of the paper's chain.")
 def evaluate(
     model: Path,
     images: Path,
@@ -132,9 +130,12 @@ def evaluate(
     everything: bool,
     side: int | None,
     pairs: int,
-    **options: Any,
+    alpha: float,
+    preset: str | None,
 ) -> None:
     """Print reconstruction PSNR a level, and how near results come to style and content."""
+    from wct import Recipe
+
     from .evaluate import explained, reconstruction, style_transfer
     from .teacher import load_teacher
 
@@ -146,8 +147,9 @@ def evaluate(
         vgg = load_teacher(teacher)
         show("explained share", explained(model, vgg, images, everything=everything))
         if styles is not None:
+            recipe = preset or Recipe(alpha)
             distances = style_transfer(
-                model, vgg, images, styles, pairs=pairs, everything=everything, **options
+                model, vgg, images, styles, pairs=pairs, recipe=recipe, everything=everything
             )
             show("distances", distances)
 

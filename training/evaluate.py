@@ -93,14 +93,10 @@ def style_transfer(
     paintings: Path,
     *,
     pairs: int = 60,
-    alpha: float = 1.0,
-    detail: float = 0.0,
-    transform: str = "wct",
+    recipe: wct.Recipe | str = wct.Recipe(1.0),  # noqa: B008 it is immutable
     everything: bool = False,
 ) -> dict[str, float]:
     """Distances of results from their styles and contents, averaged over pairs of 256 pixels.
-
-    `alpha`, `detail` and `transform` are those of `wct.stylize`.
 
     Returns:
         `covariance` and `mean`: ‖Σ − Σ_style‖_F / ‖Σ_style‖_F and ‖m − m_style‖ / ‖m_style‖ in the
@@ -113,7 +109,7 @@ def style_transfer(
     @jax.jit
     def transfer(content, style):
         measured = stylizer.read_style(style)
-        return stylizer(content[None], measured, alpha, detail=detail, transform=transform)[0]
+        return stylizer(content[None], measured, recipe)[0]
 
     @jax.jit
     def measure(image):

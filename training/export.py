@@ -45,10 +45,11 @@ def probe(model: Path) -> dict[str, np.ndarray]:
     features = stylizer.encoder(batch)
     for level, values in enumerate(features, start=1):
         stages[f"relu{level}_1"] = np.asarray(values[0])
-    levels = sorted((decoder.level for decoder in stylizer.decoders.values()), reverse=True)
+    levels = tuple(sorted((d.level for d in stylizer.decoders.values()), reverse=True))
     for level in levels:
         decoder = stylizer.decoders[f"decoder{level}"]
         stages[f"decoded{level}"] = np.asarray(decoder(features[level - 1])[0])
     style = stylizer.read_style(image[::-1].copy())
-    stages["stylized"] = np.asarray(stylizer(batch, style, 1.0, levels=levels)[0])
+    recipe = wct.Recipe(1.0, levels=levels)
+    stages["stylized"] = np.asarray(stylizer(batch, style, recipe)[0])
     return stages

@@ -6,7 +6,7 @@ References:
     CVPR 2020: features matched through linear heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,7 +19,7 @@ from wct._moments import moments
 from wct._networks import Decoder, Encoder
 from wct._transform import whiten_and_color
 
-from .settings import Phase
+from .settings import Phase, Weights
 from .start import linear_fit
 
 Metrics = dict[str, Float[Array, ""]]
@@ -100,7 +100,8 @@ def distil_loss(
         for head, ours, theirs in zip(student.heads, features, wanted, strict=True)
     ]
     fidelity, metrics = _reconstruct(student.encoder, student.decoders, features, images, phase)
-    loss = phase.teacher * _mean([jnp.log(share + 1e-3) for share in unexplained]) + fidelity
+    logarithms = [jnp.log(share + 1e-3) for share in unexplained]
+    loss = _weighted(phase.teacher, range(1, 6), logarithms) + fidelity
     return loss, {"loss": loss, **_named("unexplained", range(1, 6), unexplained), **metrics}
 
 
@@ -147,8 +148,8 @@ def _reconstruct(
         asked = jax.nn.relu(asked)  # no picture has other features
         feature.append(jnp.mean((answered - asked) ** 2) / jnp.mean(asked**2))
     levels = [decoder.level for decoder in decoders.values()]
-    loss = phase.pixel * _mean([jnp.log(error + 1e-6) for error in pixel])
-    loss = loss + phase.feature * _mean(feature)
+    loss = _weighted(phase.pixel, levels, [jnp.log(error + 1e-6) for error in pixel])
+    loss = loss + _weighted(phase.feature, levels, feature)
     psnr = [-10 * jnp.log10(error) for error in pixel]
     return loss, {**_named("psnr", levels, psnr), **_named("feature", levels, feature)}
 
@@ -162,8 +163,11 @@ def _named(name: str, levels, values) -> Metrics:
     return {f"{name}/{level}": value for level, value in zip(levels, values, strict=True)}
 
 
-def _mean(values: Sequence[Float[Array, ""]]) -> Float[Array, ""]:
-    return sum(values, jnp.zeros(())) / max(len(values), 1)
+def _weighted(
+    weights: Weights, levels: Iterable[int], values: Sequence[Float[Array, ""]]
+) -> Float[Array, ""]:
+    parts = [weights[level - 1] * value for level, value in zip(levels, values, strict=True)]
+    return sum(parts, jnp.zeros(()))
 
 
 def _vectors(features: Float[Array, "batch height width channels"]) -> np.ndarray:

@@ -3,6 +3,9 @@
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
+
+Weights = tuple[float, float, float, float, float]
 
 
 class SettingsError(ValueError):
@@ -21,9 +24,9 @@ class Phase:
             cosine.
         encoder_rate: The encoder's learning rate relative to the decoders', which must follow it.
         warmup: Steps over which the learning rate rises from zero.
-        pixel: Weight of the logarithm of the pixel error.
-        feature: Weight of the relative error of restyled features, decoded and encoded again.
-        teacher: Weight of the logarithm of the share of the teacher's features left unexplained.
+        pixel: Weights of the logarithm of the pixel error, for relu1_1 … relu5_1.
+        feature: Likewise of the relative error of restyled features, decoded and encoded again.
+        teacher: Likewise of the logarithm of the share of the teacher's features left unexplained.
         start_images: Crops that the least-squares start is fitted to.
         checkpoint_every: Steps between checkpoints.
         sample_every: Steps between sample sheets.
@@ -35,12 +38,12 @@ class Phase:
     crop: int
     learning_rate: float
     warmup: int
-    pixel: float
-    feature: float
+    pixel: Weights
+    feature: Weights
     start_images: int
     checkpoint_every: int
     sample_every: int
-    teacher: float = 0.0
+    teacher: Weights = (0.0, 0.0, 0.0, 0.0, 0.0)
     encoder_rate: float = 1.0
     seed: int = 0
 
@@ -73,10 +76,18 @@ def load_settings(path: Path) -> Settings:
     table = tomllib.loads(path.read_text())
     try:
         for phase in {"distil", "decoders"} & table.keys():
-            table[phase] = Phase(**table[phase])
+            table[phase] = _phase(table[phase])
         for key in {"widths", "levels"} & table.keys():
             table[key] = tuple(table[key])
         return Settings(**table)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         known = ", ".join(field.name for field in (*fields(Settings), *fields(Phase)))
         raise SettingsError(f"{path}: {error}; the entries are {known}") from error
+
+
+def _phase(table: dict[str, Any]) -> Phase:
+    for key in {"pixel", "feature", "teacher"} & table.keys():
+        table[key] = tuple(table[key])
+        if len(table[key]) != 5:
+            raise ValueError(f"{key} needs five weights, for relu1_1 … relu5_1")
+    return Phase(**table)

@@ -10,6 +10,7 @@ from ._stylize import read_style as read_style
 # Networks loaded once, styles read once
 from ._stylizer import Stylizer as Stylizer
 from ._style import Style as Style
+from ._recipe import Recipe as Recipe
 from ._mixing import mix_styles as mix_styles
 from ._mixing import stack_styles as stack_styles
 from ._models import list_models as list_models

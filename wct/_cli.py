@@ -14,6 +14,7 @@ import click
 
 from ._cli_models import models
 from ._errors import WctError
+from ._layers import LEVELS
 from ._stylize import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
@@ -43,7 +44,7 @@ class _Numbers(click.ParamType):
         if not isinstance(value, str):
             return value
         try:
-            numbers = tuple(self._kind(part) for part in value.split(","))
+            numbers = tuple(self._kind(part) for part in value.split(",") if value)
             return numbers[0] if len(numbers) == 1 and self._kind is float else numbers
         except ValueError:
             self.fail(f"{value!r} is no list of numbers such as 5,4,3", param, ctx)
@@ -93,6 +94,7 @@ def main() -> None:
     "By default CONTENT-STYLE.png in the current directory.",
 )
 @_argument_of(stylize_image, "alpha", "-a", "--alpha", type=_Numbers(float), metavar="A[,A…]")
+@_argument_of(stylize_image, "preset", "-p", "--preset", metavar="NAME")
 @click.option(
     "-s",
     "--style",
@@ -115,9 +117,14 @@ def main() -> None:
     metavar="FILE",
     help="One image in place of masks, with a value for each style, in ascending order.",
 )
+@_argument_of(stylize_image, "feather", "--feather", type=float, metavar="PIXELS")
 @_argument_of(stylize_image, "levels", "--levels", type=_Numbers(int), metavar="N[,N…]")
 @_argument_of(stylize_image, "detail", "--detail", type=_Numbers(float), metavar="D[,D…]")
 @_argument_of(stylize_image, "transform", "--transform", metavar="NAME")
+@_argument_of(stylize_image, "ridge", "--ridge", type=float, metavar="R")
+@_argument_of(stylize_image, "solver", "--solver", metavar="NAME")
+@_argument_of(stylize_image, "swap", "--swap", type=_Numbers(int), metavar="N[,N…]")
+@_argument_of(stylize_image, "refine", "--refine", type=click.IntRange(0), metavar="STEPS")
 @_argument_of(stylize_image, "colors", "--colors", metavar="NAME")
 @_argument_of(stylize_image, "size", "--size", type=click.IntRange(1))
 @_argument_of(stylize_image, "style_size", "--style-size", type=click.IntRange(1))
@@ -131,7 +138,8 @@ def stylize(
     weights: tuple[tuple[float, ...], ...],
     masks: tuple[str, ...],
     labels: str | None,
-    levels: tuple[int, ...],
+    levels: tuple[int, ...] | None,
+    refine: int,
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -151,13 +159,14 @@ def stylize(
         find_format(output)
         if not overwrite:
             refuse_existing(Path(output))
-    with _progress(len(levels)) as progress:
+    with _progress(len(LEVELS if levels is None else levels) + refine) as progress:
         result = stylize_image(
             _source(content),
             [_source(each) for each in styles],
             weights=weights or None,
             masks=_masks(masks, labels),
             levels=levels,
+            refine=refine,
             progress=progress,
             **options,
         )
@@ -244,7 +253,7 @@ def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any)
 @_argument_of(stylize_image, "alpha", "-a", "--alpha", type=float)
 @_argument_of(stylize_image, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def demo(output: str, alpha: float, model: str, overwrite: bool) -> None:
+def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
     """Repaint a picture that comes along in several styles, and write a sheet of all of them.
 
     The styles are drawn by the program; no network is needed. Prints the path of the sheet.

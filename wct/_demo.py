@@ -20,14 +20,14 @@ _GAP = 8
 
 def draw_sheet(
     *,
-    alpha: float,
+    alpha: float | None = None,
     model: str | os.PathLike[str] = "vgg19-lite",
     progress: Callable[[str], object] | None = None,
 ) -> Image.Image:
     """Stylize the demonstration's picture in each of `STYLES`.
 
     Args:
-        alpha: Strength of the styles, 0 … 1.
+        alpha: Strength of the styles, 0 … 1; the preset's by default.
         model: A model's name or directory.
         progress: Called with the style's name when a picture is done.
 

@@ -1,7 +1,7 @@
 """Masks: which style goes where, and which part of a picture a style is taken from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import jax
@@ -13,7 +13,7 @@ from PIL import Image
 from ._errors import ImageError, WctError
 from ._image import resize
 from ._moments import Moments, merge_moments, moments
-from ._transform import find_transform
+from ._transform import AffineMap
 
 MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray
 """A mask as users have it: a path, a Pillow image, or an array `(height, width)` of bool, uint8 or
@@ -40,6 +40,24 @@ def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "heigh
     return resize(values, size)
 
 
+def feathered(
+    mask: Float[np.ndarray, "height width"], width: float
+) -> Float[np.ndarray, "height width"]:
+    """Make a mask's borders soft: about `width` pixels from outside to inside.
+
+    Three box filters one after the other, nearly a Gaussian. Masks that add up to one do so still.
+
+    Args:
+        mask: Values in [0, 1].
+        width: Pixels; less than three leave the mask as it is.
+    """
+    radius = round(width / 6)
+    for _ in range(3 if radius else 0):
+        for axis in (0, 1):
+            mask = _box_filter(mask, radius, axis)
+    return mask
+
+
 def split_labels(labels: MaskLike) -> list[Float[np.ndarray, "height width"]]:
     """Make masks of a label image, one for each value that occurs in it, in ascending order.
 
@@ -59,8 +77,7 @@ def restyle(
     inside: Float[Array, "1 height width"],
     masks: Float[Array, "regions height width"],
     styles: Moments,
-    strength: Float[Array, ""],
-    transform: str,
+    find_map: Callable[[Moments, Moments], AffineMap],
 ) -> Float[Array, "batch height width channels"]:
     """Give each region of the features a style of its own; what no mask covers stays as it is.
 
@@ -69,16 +86,14 @@ def restyle(
         inside: Share of the picture in each cell.
         masks: Share of each region in each cell, all together at most 1.
         styles: The moments of each region's style, along the leading axis.
-        strength: The strength α.
-        transform: The transform's name.
+        find_map: From a region's moments and its style's to the map of its features.
     """
     whole = moments(features, inside)
     mapped = (1 - masks.sum(0))[None, :, :, None] * features
     for index, mask in enumerate(masks):
         content = steady(moments(features, inside * mask[None]), whole)
         style = jax.tree.map(lambda value, index=index: value[index][None], styles)
-        affine = find_transform(transform)(content, style).blend(strength)
-        mapped = mapped + mask[None, :, :, None] * affine(features)
+        mapped = mapped + mask[None, :, :, None] * find_map(content, style)(features)
     return mapped
 
 
@@ -117,6 +132,19 @@ def count_styles(masks: Sequence[object], styles: Sequence[object]) -> None:
     """Raise a `WctError` if there are not as many masks as styles."""
     if len(masks) != len(styles):
         raise WctError(f"{len(masks)} masks for {len(styles)} styles: give one for each")
+
+
+def _box_filter(
+    values: Float[np.ndarray, "height width"], radius: int, axis: int
+) -> Float[np.ndarray, "height width"]:
+    """Average over 2 radius + 1 values along an axis; beyond its ends the last ones go on."""
+    padding = [(0, 0), (0, 0)]
+    padding[axis] = (radius + 1, radius)
+    sums = np.cumsum(np.pad(values, padding, mode="edge"), axis, np.float64)
+    window = 2 * radius + 1
+    sums = np.moveaxis(sums, axis, 0)
+    means = np.moveaxis(sums[window:] - sums[:-window], 0, axis) / window
+    return means.clip(0, 1).astype(np.float32)
 
 
 def _grey(mask: MaskLike) -> Float[np.ndarray, "height width"]:

@@ -1,10 +1,14 @@
-"""Square roots of covariances and their inverses, by eigendecomposition; differentiable.
+"""Square roots of covariances and their inverses; differentiable.
 
 Inside, everything is float64: float32 would get small eigenvalues wrong by far more than the
 covariance's own rounding errors, and they are what whitening divides by.
+
+References:
+    N. Higham, "Functions of Matrices", 2008: theorem 3.11, the derivative (Daleckii–Krein), and
+    equation 6.35, the coupled Newton–Schulz iteration.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
@@ -15,17 +19,24 @@ from jaxtyping import Array
 
 _product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
+_ITERATIONS = 100
+_CONVERGED = 1e-10
 
-def _spectral(formula: Callable[[Array, Array], tuple[Array, Array]]) -> Callable[..., Array]:
+
+def _spectral(
+    formula: Callable[[Array, Array], tuple[Array, Array]],
+    by_products: Callable[[Array, Array], Array] | None = None,
+) -> Mapping[str, Callable[..., Array]]:
     """Make a function of symmetric matrices from one of their eigenvalues.
 
     Args:
         formula: `(eigenvalues λ ≥ 0, cut) → (f(λ), divided differences of f)`; the latter are
             (f(λᵢ) − f(λⱼ)) / (λᵢ − λⱼ), and f′(λᵢ) on the diagonal.
+        by_products: About the same function by matrix products, from Σ and (Σ + cut I)^(−1/2).
 
     Returns:
-        `(matrix, residue, rounding, floor) → f(matrix + residue)`, with the cut at `rounding` times
-        the largest eigenvalue, plus `floor`. Differentiable by `matrix`.
+        By solver, `(matrix, residue, rounding, floor) → f(matrix + residue)`, with the cut at
+        `rounding` times the largest eigenvalue, plus `floor`. Differentiable by `matrix`.
     """
 
     # One matrix at a time: two batched `eigh` at once wait for each other for ever where XLA has
@@ -46,33 +57,76 @@ def _spectral(formula: Callable[[Array, Array], tuple[Array, Array]]) -> Callabl
                 for value in (result, vectors, differences)
             )
 
-    @jax.custom_jvp
-    def apply(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Array:
-        return decompose(matrix, residue, rounding, floor)[0]
+    def differentiable(evaluate: Callable[..., Array]) -> Callable[..., Array]:
+        @jax.custom_jvp
+        def apply(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Array:
+            return evaluate(matrix, residue, rounding, floor)
 
-    @apply.defjvp
-    def _(primals, tangents):
-        """Daleckii–Krein: in the eigenbasis, each entry is scaled by a divided difference.
+        @apply.defjvp
+        def _(primals, tangents):
+            """Daleckii–Krein: in the eigenbasis, each entry is scaled by a divided difference.
 
-        Finite for equal eigenvalues, where differentiating the eigenvectors is not.
-        """
-        result, vectors, differences = decompose(*primals)
-        tangent = (tangents[0] + tangents[0].T) / 2  # `eigh` sees no more of it
-        inner = _product(vectors.T, _product(tangent, vectors)) * differences
-        return result, _product(vectors, _product(inner, vectors.T))
+            Finite for equal eigenvalues, where differentiating the eigenvectors is not.
+            """
+            _, vectors, differences = decompose(*primals)
+            tangent = (tangents[0] + tangents[0].T) / 2  # `eigh` sees no more of it
+            inner = _product(vectors.T, _product(tangent, vectors)) * differences
+            return apply(*primals), _product(vectors, _product(inner, vectors.T))
 
-    return jnp.vectorize(apply, signature="(c,c),(c,c),(),()->(c,c)")
+        return jnp.vectorize(apply, signature="(c,c),(c,c),(),()->(c,c)")
+
+    solvers = {"eigh": differentiable(lambda *arguments: decompose(*arguments)[0])}
+    if by_products is not None:
+        solvers["newton-schulz"] = differentiable(_iterated(by_products))
+    return solvers
 
 
-@_spectral
-def root(values: Array, cut: Array) -> tuple[Array, Array]:
+def _iterated(by_products: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+    @sequential_vmap
+    def iterate(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Array:
+        with jax.enable_x64(True):
+            wide, rest, rounding, floor = (
+                lax.convert_element_type(value, jnp.float64)
+                for value in (matrix, residue, rounding, floor)
+            )
+            wide = wide + rest
+            cut = rounding * jnp.linalg.norm(wide) + floor
+            result = by_products(wide, _newton_schulz(wide, cut))
+            return lax.convert_element_type(result, matrix.dtype)
+
+    return iterate
+
+
+def _newton_schulz(matrix: Array, cut: Array) -> Array:
+    """Return (Σ + cut I)^(−1/2), by matrix products alone."""
+    identity = jnp.eye(len(matrix), dtype=matrix.dtype)
+    shifted = matrix + cut * identity
+    scale = jnp.linalg.norm(shifted)
+    scale = jnp.where(scale > 0, scale, 1)
+
+    def unfinished(state):
+        _, _, error, count = state
+        return (error > _CONVERGED) & (count < _ITERATIONS)
+
+    def improve(state):
+        root, inverse, _, count = state
+        product = _product(inverse, root)
+        step = 1.5 * identity - 0.5 * product
+        error = jnp.linalg.norm(product - identity)
+        return _product(root, step), _product(step, inverse), error, count + 1
+
+    start = shifted / scale, identity, jnp.asarray(jnp.inf, matrix.dtype), 0
+    _, inverse, _, _ = lax.while_loop(unfinished, improve, start)
+    return inverse / jnp.sqrt(scale)
+
+
+def _root(values: Array, cut: Array) -> tuple[Array, Array]:
     """√λ, for which the divided difference is 1 / (√λᵢ + √λⱼ)."""
     roots = jnp.sqrt(values)
     return roots, _invert(roots[:, None] + roots[None])
 
 
-@_spectral
-def inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
+def _inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
     """λ^(3/2) / (λ² + cut²): 1 / √λ well above the cut, 0 well below."""
     roots = jnp.sqrt(values)
     inverse = _invert(values**2 + cut**2)
@@ -81,7 +135,49 @@ def inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
     return roots**3 * inverse, cubes * _invert(left + right) * inverse[:, None] * inverse[None]
 
 
+def _kept_root(values: Array, cut: Array) -> tuple[Array, Array]:
+    """√λ above the cut, 0 below."""
+    roots = jnp.where(values > cut, jnp.sqrt(values), 0)
+    return roots, _across(values, roots, _invert(roots[:, None] + roots[None]), cut)
+
+
+def _kept_inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
+    """1 / √λ above the cut, 0 below."""
+    inverses = _invert(jnp.where(values > cut, jnp.sqrt(values), 0))
+    left, right = inverses[:, None], inverses[None]
+    inside = -((left * right) ** 2) * _invert(left + right)
+    return inverses, _across(values, inverses, inside, cut)
+
+
+def _across(values: Array, function: Array, inside: Array, cut: Array) -> Array:
+    """Divided differences of a function cut off: by their definition between the two sides."""
+    kept = values > cut
+    apart = kept[:, None] != kept[None]
+    rise, run = function[:, None] - function[None], values[:, None] - values[None]
+    return jnp.where(apart, rise / jnp.where(apart, run, 1), inside)
+
+
 def _invert(values: Array) -> Array:
-    """One over each value, and zero where the value is zero."""
+    """One over each value, and zero where the value is zero or less."""
     positive = values > 0
     return jnp.where(positive, 1 / jnp.where(positive, values, 1), 0)
+
+
+def _symmetric(matrix: Array) -> Array:
+    return (matrix + matrix.T) / 2
+
+
+root = _spectral(
+    _root,
+    # λ / (λ + cut)^(1/2), which is zero where λ is.
+    lambda matrix, inverse: _symmetric(_product(matrix, inverse)),
+)
+inverse_root = _spectral(
+    _inverse_root,
+    # λ / (λ + cut)^(3/2), which vanishes with λ as the formula does.
+    lambda matrix, inverse: _symmetric(
+        _product(inverse, _product(_product(inverse, matrix), inverse))
+    ),
+)
+kept_root = _spectral(_kept_root)["eigh"]
+kept_inverse_root = _spectral(_kept_inverse_root)["eigh"]

@@ -18,7 +18,7 @@ from ._image import ImageLike, fit, read_image, resize, shrink_to
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
     from ._style import Style
-    from ._stylizer import Stylizer
+    from ._stylizer import Patches, Stylizer
 
     StyleLike = ImageLike | Style
 
@@ -26,15 +26,21 @@ if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not
 def stylize(
     content: ImageLike,
     style: StyleLike | Sequence[StyleLike],
-    alpha: float | Sequence[float] = 0.6,
+    alpha: float | Sequence[float] | None = None,
     *,
+    preset: str = "paper",
     weights: Sequence[float | Sequence[float]] | None = None,
-    levels: Sequence[int] = (5, 4, 3, 2, 1),
-    detail: float | Sequence[float] = 0.0,
-    transform: str = "wct",
+    levels: Sequence[int] | None = None,
+    detail: float | Sequence[float] | None = None,
+    transform: str | None = None,
+    ridge: float | None = None,
+    solver: str | None = None,
+    swap: Sequence[int] | None = None,
     colors: str = "style",
     masks: Sequence[MaskLike] | None = None,
     style_masks: Sequence[MaskLike | None] | None = None,
+    feather: float = 0.0,
+    refine: int = 0,
     size: int | None = None,
     style_size: int = 512,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
@@ -48,14 +54,23 @@ def stylize(
         style: The picture whose style to take. The same kinds, a `Style` that was read before, or
             the path of one, a `.safetensors` file. A list of several is mixed.
         alpha: Strength of the style, from 0 (the content itself) to 1. One for all levels, or
-            one for each of `levels`.
+            one for each of `levels`. The preset's by default.
+        preset: The recipe that decides what is not given: balanced, faithful, strong or paper.
         weights: How much of each of several styles, in their order, 1 in all; a number each, or
             five, for the levels 5 to 1. Equal shares by default.
-        levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, in any order.
+        levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, in any order;
+            the preset's, all five, by default.
         detail: Share of the content's fine detail that is kept whatever the strength, from 0 to 1.
-            One for all levels, or one for each of `levels`.
-        transform: How features are given the style's moments: wct, ot, adain or mean. See
-            `whiten_and_color`, `optimal_transport`, `match_deviations` and `match_means`.
+            One for all levels, or one for each of `levels`. The preset's by default.
+        transform: How features are given the style's moments: wct, ot, adain or mean, or as a
+            published implementation does it. The preset's by default. See `whiten_and_color`,
+            `optimal_transport`, `match_deviations` and `match_means`.
+        ridge: What is added to the content's variances before they are whitened, relative to their
+            mean: 0 or, against noise and flicker, say 0.01. The preset's by default.
+        solver: How square roots of covariances are taken: eigh or newton-schulz. The preset's by
+            default.
+        swap: Levels at which each patch of the content becomes the nearest patch of the style
+            instead: style-swap. It takes one style, as a picture, and no masks.
         colors: Whose colours the result has: style, luminance or matched. With luminance it has
             the content's, and only lightness changes; with matched, the style is recoloured like
             the content first.
@@ -63,11 +78,15 @@ def stylize(
             content's proportions, as a path, a Pillow image or an array `(height, width)`; white
             or 1 where the style is wanted. What no mask covers stays as it is.
         style_masks: Which part of each style's picture to take; None for all of it.
+        feather: Width of the masks' soft borders, in pixels.
+        refine: Steps of optimisation of the result itself, on Gatys et al.'s losses, at the end.
+            Slow and good: some tens bring it much nearer to the style.
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
-        progress: Called with the level's number when a level is done.
+        progress: Called with the level's number when a level is done, and with 0 after each step
+            of refinement.
 
     Returns:
         The repainted picture, of the content's kind and size. A path, a stream or a Pillow image
@@ -85,12 +104,24 @@ def stylize(
     """
     import jax
 
-    from ._masks import count_styles, read_mask
+    from ._masks import count_styles, feathered, read_mask
     from ._mixing import stack_styles
+    from ._recipe import find_recipe, vary
+    from ._refine import refine as refine_picture
 
+    if refine < 0:
+        raise WctError(f"refine must be at least 0 steps, not {refine}")
+    if refine and masks is not None:
+        raise WctError("refinement is towards one style: give masks or refine, not both")
+    if not 0 <= feather < float("inf"):
+        raise WctError(f"feather must be at least 0 pixels, not {feather}")
     if size is not None and size < 1:
         raise WctError(f"size must be at least 1 pixel, not {size}")
     check_colors(colors)
+    recipe = vary(
+        find_recipe(preset), alpha=alpha, levels=levels, detail=detail, transform=transform,
+        ridge=ridge, solver=solver,
+    )  # fmt: skip
     stylizer = find_stylizer(model)
     picture = read_image(content)
     pixels = picture.pixels
@@ -108,22 +139,23 @@ def stylize(
             raise WctError("give masks or weights, not both")
         styles = read_styles(style, style_size=style_size, model=stylizer, masks=style_masks)
         count_styles(masks, styles)
-        regions = jax.numpy.stack([read_mask(mask, pixels.shape[:2]) for mask in masks])
+        regions = [feathered(read_mask(mask, pixels.shape[:2]), feather) for mask in masks]
+        regions = jax.numpy.stack(regions)
         found = stack_styles(styles)
-    result = pixels[None]
-    steps = stylizer.steps(
-        jax.numpy.asarray(result),
-        found,
-        alpha,
-        levels=levels,
-        detail=detail,
-        transform=transform,
-        masks=regions,
-    )
-    for level, result in zip(levels, steps, strict=True):
+    result = jax.numpy.asarray(pixels)[None]
+    patches = None if swap is None else _read_patches(style, swap, style_size, stylizer)
+    steps = stylizer.steps(result, found, recipe, masks=regions, patches=patches)
+    for level, result in zip(recipe.levels, steps, strict=True):
         if progress is not None:
             jax.block_until_ready(result)
             progress(level)
+    if refine > 0:
+        for picture_now, _ in refine_picture(
+            stylizer.encoder, result[0].clip(0, 1), jax.numpy.asarray(pixels), found, refine
+        ):
+            result = picture_now[None]
+            if progress is not None:
+                progress(0)
     repainted = np.asarray(result[0])
     if colors == "luminance":
         repainted = with_chroma_of(pixels, repainted.clip(0, 1))
@@ -202,6 +234,17 @@ def read_styles(
 def _listed(style: StyleLike | Sequence[StyleLike]) -> Sequence[StyleLike]:
     several = isinstance(style, Sequence) and not isinstance(style, str)
     return cast("Sequence[StyleLike]", style if several else [style])
+
+
+def _read_patches(
+    style: StyleLike | Sequence[StyleLike], levels: Sequence[int], style_size: int, model: Stylizer
+) -> Patches:
+    from ._style import Style
+
+    styles = _listed(style)
+    if len(styles) != 1 or isinstance(styles[0], Style) or _is_style_file(styles[0]):
+        raise WctError("style-swap looks at a style's picture: give one, and no Style")
+    return model.read_patches(shrink_to(read_image(styles[0]).pixels, style_size), levels)
 
 
 def _recolor(style: StyleLike, content: np.ndarray, style_size: int) -> np.ndarray:

@@ -2,32 +2,34 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from ._by_name import find_transform
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
-from ._layers import LEVELS, stride
+from ._layers import stride
 from ._masks import MaskLike, read_mask, restyle, share_out, steady, to_cells
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
+from ._padding import Size, coverage, mirror, size_of, to_canvas
+from ._recipe import DEFAULT, Recipe, Share, check_levels, find_recipe
 from ._style import Style
-from ._transform import find_transform
+from ._swap import swap_patches
+from ._transform import AffineMap, add_ridge, color, whiten
 from ._weights import load_model, named_tensors
 
 Scalar = Float[Array, ""]
-Strength = float | Scalar
-Size = tuple[Int[Array, ""], Int[Array, ""]]
+Patches = Mapping[int, Float[Array, "_ _ _"]]
+"""Whitened features of a style picture, `(height, width, channels)`, by level."""
 
 
 class Stylizer(nnx.Module):
@@ -92,51 +94,71 @@ class Stylizer(nnx.Module):
         if not isinstance(image, jax.Array):
             image = jnp.asarray(read_image(image).pixels)
         height, width, _ = image.shape
-        canvas = _to_canvas(image[None])
+        canvas = to_canvas(image[None])
         if mask is not None and not isinstance(mask, jax.Array):
             mask = jnp.asarray(read_mask(mask, (height, width)))
-        weights = None if mask is None else _to_canvas(mask[None, :, :, None])[..., 0]
-        measured = _measure(self.encoder, canvas, _size(height, width), weights)
+        weights = None if mask is None else to_canvas(mask[None, :, :, None])[..., 0]
+        measured = _measure(self.encoder, canvas, size_of(height, width), weights)
         return Style(jax.tree.map(lambda value: value[0], measured), self.mark)
+
+    def read_patches(
+        self,
+        image: Float[Array, "height width 3"] | ImageLike,
+        levels: Sequence[int] = (5,),
+    ) -> Patches:
+        """Whiten the features of a style picture, for style-swap.
+
+        Args:
+            image: The picture, as for `read_style`.
+            levels: The levels at which patches are to be swapped.
+
+        Raises:
+            ImageError: The picture cannot be read, or the array is none.
+            WctError: There is no such level.
+        """
+        check_levels(levels)
+        if not isinstance(image, jax.Array):
+            image = jnp.asarray(read_image(image).pixels)
+        size = size_of(*image.shape[:2])
+        features = self.encoder(mirror(to_canvas(image[None]), size))
+        patches = {}
+        for level in levels:
+            found = features[level - 1]
+            white = whiten(moments(found, coverage(found, size, level)))(found)[0]
+            rows, columns = (-(-side // stride(level)) for side in image.shape[:2])
+            patches[level] = white[:rows, :columns]
+        return patches
 
     def __call__(
         self,
         content: Float[Array, "batch height width 3"],
         style: Style,
-        alpha: Strength | Sequence[Strength] = 0.6,
+        recipe: Recipe | str = DEFAULT,
         *,
-        levels: Sequence[int] = LEVELS,
-        detail: Strength | Sequence[Strength] = 0.0,
-        transform: str = "wct",
         masks: Float[Array, "regions height width"] | None = None,
+        patches: Patches | None = None,
     ) -> Float[Array, "batch height width 3"]:
         """Repaint a batch of images.
 
         Args:
             content: RGB in [0, 1], of any size.
             style: The style of all of them; its moments may have a leading batch axis.
-            alpha: Strength, 0 … 1: one for all levels, or one for each of `levels`.
-            levels: The levels to run, in this order.
-            detail: Share, 0 … 1, of what the decoders lose of their input that is given back
-                whatever `alpha` is: one for all levels, or one for each.
-            transform: By which map the features get the style's moments: `"wct"`, `"ot"`,
-                `"adain"` or `"mean"`; see `whiten_and_color`, `optimal_transport`,
-                `match_deviations` and `match_means`.
+            recipe: How to, or the name of a preset.
             masks: Regions, each with a style of its own along a leading axis of the style's
                 moments. How much of the style a pixel gets, 0 … 1; where masks overlap they share.
+            patches: What `read_patches` read of the style's picture. At these levels patches are
+                swapped, whatever the recipe's transform, and there are no masks.
 
         Returns:
             Images of the same size, in [0, 1].
 
         Raises:
-            WctError: `alpha`, `detail` or `levels` are out of range, there is no such transform,
-                or the style is of another model.
+            WctError: The recipe has a value that is out of range or unknown, or the style is of
+                another model.
             WeightsError: The model has no decoder for a level.
         """
         result = content
-        for picture in self.steps(
-            content, style, alpha, levels=levels, detail=detail, transform=transform, masks=masks
-        ):
+        for picture in self.steps(content, style, recipe, masks=masks, patches=patches):
             result = picture
         return jnp.clip(result, 0, 1)
 
@@ -144,51 +166,50 @@ class Stylizer(nnx.Module):
         self,
         content: Float[Array, "batch height width 3"],
         style: Style,
-        alpha: Strength | Sequence[Strength] = 0.6,
+        recipe: Recipe | str = DEFAULT,
         *,
-        levels: Sequence[int] = LEVELS,
-        detail: Strength | Sequence[Strength] = 0.0,
-        transform: str = "wct",
         masks: Float[Array, "regions height width"] | None = None,
+        patches: Patches | None = None,
     ) -> Iterator[Float[Array, "batch height width 3"]]:
         """Run the chain and yield the picture after each level, as decoded: not clipped.
 
         Takes and raises what calling the stylizer does.
         """
-        find_transform(transform)
-        strengths = _shares("alpha", alpha, levels)
-        details = _shares("detail", detail, levels)
-        decoders = [self._decoder(level) for level in levels]
+        recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+        steps = [(self._decoder(step.level), step) for step in recipe.steps()]
         if style.model != self.mark:
             raise WctError(
                 f"the style was measured by the model {style.model!r}, but this is {self.mark!r}: "
                 "read its picture with this one"
             )
+        if masks is not None and patches:
+            raise WctError("style-swap knows no masks: give masks or patches")
         _, height, width, _ = content.shape
-        canvas = _to_canvas(content)
+        canvas = to_canvas(content)
         if masks is not None:
             if style.levels[0].mean.shape[:-1] != masks.shape[:1]:
                 raise WctError(
                     f"{len(masks)} masks need the moments of as many styles along a leading axis"
                 )
-            masks = share_out(_to_canvas(masks[..., None])[..., 0])
-        for decoder, strength, kept in zip(decoders, strengths, details, strict=True):
+            masks = share_out(to_canvas(masks[..., None])[..., 0])
+        for decoder, step in steps:
             canvas = _repaint(
                 self.encoder,
                 decoder,
                 canvas,
-                _size(height, width),
-                style.levels[decoder.level - 1],
-                strength,
-                kept,
+                size_of(height, width),
+                style.levels[step.level - 1],
+                step.alpha,
+                step.detail,
+                recipe.ridge,
                 masks,
-                transform,
+                (patches or {}).get(step.level),
+                recipe.transform,
+                recipe.solver,
             )
             yield canvas[:, :height, :width]
 
     def _decoder(self, level: int) -> Decoder:
-        if level not in LEVELS:
-            raise WctError(f"there is no level {level!r}: levels are 1 to 5")
         if f"decoder{level}" not in self.decoders:
             raise WeightsError(
                 f"the model {self.name!r} has no decoder for level {level}: "
@@ -197,7 +218,7 @@ class Stylizer(nnx.Module):
         return self.decoders[f"decoder{level}"]
 
 
-@partial(jax.jit, static_argnames="transform")
+@partial(jax.jit, static_argnames=("transform", "solver"))
 def _repaint(
     encoder: Encoder,
     decoder: Decoder,
@@ -206,23 +227,36 @@ def _repaint(
     style: Moments,
     strength: Scalar,
     detail: Scalar,
+    ridge: Share,
     masks: Float[Array, "regions height width"] | None,
+    patches: Float[Array, "_ _ channels"] | None,
     transform: str,
+    solver: str,
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
-    canvas = _mirror(canvas, size)
+    canvas = mirror(canvas, size)
     features = encoder(canvas, decoder.level)[-1]
-    inside = _coverage(features, size, decoder.level)
+    inside = coverage(features, size, decoder.level)
+
+    def find_map(content: Moments, style: Moments) -> AffineMap:
+        affine = find_transform(transform, solver)(add_ridge(content, ridge), style)
+        return affine.blend(strength)
+
+    restyled = jnp.ones((1, 1, 1, 1))
     if masks is None:
         if style.mean.ndim == 1:
             style = jax.tree.map(lambda value: value[None], style)
-        affine = find_transform(transform)(moments(features, inside), style)
-        mapped = affine.blend(strength)(features)
-        restyled = jnp.ones((1, 1, 1, 1))
+        content = moments(features, inside)
+        if patches is None:
+            mapped = find_map(content, style)(features)
+        else:
+            white = whiten(add_ridge(content, ridge), solver=solver)(features)
+            swapped = color(style, solver=solver)(swap_patches(white, patches))
+            mapped = strength * swapped + (1 - strength) * features
     else:
-        masks = _mirror(masks[..., None], size)[..., 0]
+        masks = mirror(masks[..., None], size)[..., 0]
         cells = to_cells(masks, stride(decoder.level))
-        mapped = restyle(features, inside, cells, style, strength, transform)
+        mapped = restyle(features, inside, cells, style, find_map)
         restyled = masks.sum(0)[None, :, :, None]
     result = decoder(mapped)
     share = 1 - restyled * strength * (1 - detail)
@@ -242,60 +276,10 @@ def _measure(
 ) -> tuple[Moments, ...]:
     """Moments of images at all levels; without residues, as no style is ever whitened."""
     measured = []
-    for level, features in enumerate(encoder(_mirror(canvas, size)), start=1):
-        inside = _coverage(features, size, level)
+    for level, features in enumerate(encoder(mirror(canvas, size)), start=1):
+        inside = coverage(features, size, level)
         found = moments(features, inside)
         if weights is not None:
             found = steady(moments(features, inside * to_cells(weights, stride(level))), found)
         measured.append(replace(found, residue=None))
     return tuple(measured)
-
-
-def _size(height: int, width: int) -> Size:
-    """A picture's size as arrays: programs are compiled for the canvas, not for the picture."""
-    return jnp.asarray(height, jnp.int32), jnp.asarray(width, jnp.int32)
-
-
-def _to_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
-    """Extend images to the right and below to multiples of 16, which every level can encode."""
-    _, height, width, _ = images.shape
-    cell = stride(max(LEVELS))
-    return jnp.pad(images, ((0, 0), (0, -height % cell), (0, -width % cell), (0, 0)))
-
-
-def _mirror(
-    canvas: Float[Array, "batch height width channels"], size: Size
-) -> Float[Array, "batch height width channels"]:
-    """Fill the canvas beyond the picture with the picture's reflection."""
-    for axis, length in enumerate(size, start=1):
-        period = jnp.maximum(2 * (length - 1), 1)
-        position = jnp.arange(canvas.shape[axis]) % period
-        canvas = jnp.take(canvas, jnp.minimum(position, period - position), axis=axis)
-    return canvas
-
-
-def _coverage(
-    features: Float[Array, "batch height width _"], size: Size, level: int
-) -> Float[Array, "1 height width"]:
-    """Share of the picture in each feature's cell: one inside, zero in the padding."""
-    rows, columns = (
-        jnp.clip((length - stride(level) * jnp.arange(cells)) / stride(level), 0, 1)
-        for length, cells in zip(size, features.shape[1:3], strict=True)
-    )
-    return (rows[:, None] * columns[None])[None]
-
-
-def _shares(name: str, value: Strength | Sequence[Strength], levels: Sequence[int]) -> list[Scalar]:
-    """One number in [0, 1] a level, checked where its value is known."""
-    if isinstance(value, Sequence) or jnp.ndim(value) > 0:
-        shares = list(cast("Sequence[Strength]", value))
-    else:
-        shares = [cast("Strength", value)] * len(levels)
-    if len(shares) != len(levels):
-        raise WctError(
-            f"{len(shares)} values of {name} for {len(levels)} levels: give one, or one each"
-        )
-    for share in shares:
-        if not isinstance(share, Tracer) and not 0 <= share <= 1:
-            raise WctError(f"{name} must be from 0 to 1, not {share}")
-    return [jnp.asarray(share, jnp.float32) for share in shares]

@@ -62,6 +62,8 @@ def texture(
     """
     import jax.numpy as jnp
 
+    from ._recipe import Recipe
+
     height, width = size
     if min(height, width, passes) < 1:
         raise WctError(f"size and passes must be at least 1, not {height}, {width} and {passes}")
@@ -72,12 +74,11 @@ def texture(
     stylizer = find_stylizer(model)
     mixed = mix_pictures(style, weights, style_size=style_size, model=stylizer)
     pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
+    recipe = Recipe(1.0, levels=tuple(levels), transform=transform)
     margin = _REACH if seamless else 0
     for number in range(passes):
         around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
-        result = np.asarray(
-            stylizer(jnp.asarray(around)[None], mixed, 1.0, levels=levels, transform=transform)[0]
-        )
+        result = np.asarray(stylizer(jnp.asarray(around)[None], mixed, recipe)[0])
         pixels = result[margin : margin + height, margin : margin + width]
         if progress is not None:
             progress(number + 1)

@@ -1,8 +1,6 @@
 """From moments to the affine map that gives features another picture's moments."""
 
-import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -10,7 +8,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ._errors import WctError
 from ._moments import Moments
 from ._spectral import inverse_root, root
 
@@ -58,6 +55,8 @@ class AffineMap:
 def whitening(
     covariance: Float[Array, "*sets channels channels"],
     floor: Float[Array, "*sets"] | float = 0.0,
+    *,
+    solver: str = "eigh",
 ) -> Float[Array, "*sets channels channels"]:
     """Return Σ^(−1/2) = E D^(−1/2) Eᵀ, the map that gives centred features unit covariance.
 
@@ -68,6 +67,8 @@ def whitening(
     Args:
         covariance: Symmetric positive semidefinite Σ = E D Eᵀ.
         floor: A variance, in units of Σ, that counts as none.
+        solver: `"eigh"`, the eigendecomposition, or `"newton-schulz"`, an iteration of matrix
+            products, which suits GPUs. It has λ / (λ + c)^(3/2) in place of the formula.
 
     Returns:
         A symmetric matrix.
@@ -75,16 +76,19 @@ def whitening(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 2.
     """
-    return _whitening(covariance, None, floor)
+    return _whitening(covariance, None, floor, solver)
 
 
 def coloring(
     covariance: Float[Array, "*sets channels channels"],
+    *,
+    solver: str = "eigh",
 ) -> Float[Array, "*sets channels channels"]:
     """Return Σ^(1/2) = E D^(1/2) Eᵀ, the map that gives white features the covariance Σ.
 
     Args:
         covariance: Symmetric positive semidefinite Σ = E D Eᵀ.
+        solver: `"eigh"` or `"newton-schulz"`, as for `whitening`.
 
     Returns:
         A symmetric matrix.
@@ -92,11 +96,10 @@ def coloring(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 3.
     """
-    nothing = jnp.zeros((), covariance.dtype)
-    return root(covariance, jnp.zeros_like(covariance), nothing, nothing)
+    return _coloring(covariance, 0.0, solver)
 
 
-def whiten_and_color(content: Moments, style: Moments) -> AffineMap:
+def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
     """Return the whitening–coloring transform from the content's moments to the style's.
 
     f ↦ Σ_s^(1/2) Σ_c^(−1/2) (f − m_c) + m_s
@@ -104,6 +107,7 @@ def whiten_and_color(content: Moments, style: Moments) -> AffineMap:
     Args:
         content: Moments of the features that the map is for.
         style: Moments that the mapped features are to have.
+        solver: `"eigh"` or `"newton-schulz"`, as for `whitening`.
 
     Returns:
         The map. For a content without variation it is constant: everything becomes m_s.
@@ -111,10 +115,22 @@ def whiten_and_color(content: Moments, style: Moments) -> AffineMap:
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 3.2.
     """
-    return _centred(_product(coloring(style.covariance), _whiten(content)), content, style)
+    colored = coloring(style.covariance, solver=solver)
+    return centred(_product(colored, _whiten(content, solver)), content, style)
 
 
-def optimal_transport(content: Moments, style: Moments) -> AffineMap:
+def whiten(content: Moments, *, solver: str = "eigh") -> AffineMap:
+    """Return the map f ↦ Σ^(−1/2) (f − m) that makes features of these moments white."""
+    white = _whiten(content, solver)
+    return AffineMap(white, -_product(white, content.mean[..., None])[..., 0])
+
+
+def color(style: Moments, *, solver: str = "eigh") -> AffineMap:
+    """Return the map f ↦ Σ^(1/2) f + m that gives white features these moments."""
+    return AffineMap(coloring(style.covariance, solver=solver), style.mean)
+
+
+def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
     """Return the map to the style's moments that moves the features least.
 
     f ↦ Σ_c^(−1/2) (Σ_c^(1/2) Σ_s Σ_c^(1/2))^(1/2) Σ_c^(−1/2) (f − m_c) + m_s, the
@@ -124,15 +140,19 @@ def optimal_transport(content: Moments, style: Moments) -> AffineMap:
     Args:
         content: Moments of the features that the map is for.
         style: Moments that the mapped features are to have.
+        solver: `"eigh"` or `"newton-schulz"`, as for `whitening`.
 
     References:
         G. Peyré, M. Cuturi, "Computational Optimal Transport", 2019, remark 2.31. M. Lu, H. Zhao,
         A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form Solution to Universal Style Transfer",
         ICCV 2019.
     """
-    deviation, white = coloring(content.covariance), _whiten(content)
-    middle = coloring(_product(deviation, _product(style.covariance, deviation)))
-    return _centred(_product(white, _product(middle, white)), content, style)
+    deviation, white = coloring(content.covariance, solver=solver), _whiten(content, solver)
+    middle = _product(deviation, _product(style.covariance, deviation))
+    size = jnp.linalg.norm(content.covariance, axis=(-2, -1))
+    size = size * jnp.linalg.norm(style.covariance, axis=(-2, -1))
+    middle = _coloring(middle, 10 * _ROUNDING * size, solver)
+    return centred(_product(white, _product(middle, white)), content, style)
 
 
 def match_deviations(content: Moments, style: Moments) -> AffineMap:
@@ -155,7 +175,7 @@ def match_deviations(content: Moments, style: Moments) -> AffineMap:
     ratio = jnp.where(varies, theirs, 0) / jnp.where(varies, ours, 1)
     positive = ratio > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, ratio, 1)), 0)
-    return _centred(scale[..., None] * _identity(content), content, style)
+    return centred(scale[..., None] * _identity(content), content, style)
 
 
 def match_means(content: Moments, style: Moments) -> AffineMap:
@@ -165,32 +185,25 @@ def match_means(content: Moments, style: Moments) -> AffineMap:
         content: Moments of the features that the map is for.
         style: Moments whose mean the mapped features are to have.
     """
-    return _centred(_identity(content), content, style)
+    return centred(_identity(content), content, style)
 
 
-TRANSFORMS: dict[str, Callable[[Moments, Moments], AffineMap]] = {
-    "wct": whiten_and_color,
-    "ot": optimal_transport,
-    "adain": match_deviations,
-    "mean": match_means,
-}
-"""The transforms by name, the strongest first."""
+def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
+    """Return moments with Σ + r v I in place of Σ, where v is the mean variance of a channel.
 
+    Whitening then amplifies no direction by more than 1 / √(r v): the result has less contrast than
+    the style, and less of the content's noise.
 
-def find_transform(name: str) -> Callable[[Moments, Moments], AffineMap]:
-    """Return a transform by its name.
-
-    Raises:
-        WctError: There is none of this name.
+    Args:
+        content: Moments that are to be whitened.
+        ridge: The factor r, at least 0.
     """
-    if name not in TRANSFORMS:
-        nearest = difflib.get_close_matches(str(name), TRANSFORMS, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"they are {', '.join(TRANSFORMS)}"
-        raise WctError(f"there is no transform {name!r}: {hint}")
-    return TRANSFORMS[name]
+    variance = jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
+    added = (ridge * variance)[..., None, None] * _identity(content)
+    return replace(content, covariance=content.covariance + added)
 
 
-def _centred(
+def centred(
     matrix: Float[Array, "*sets channels channels"], content: Moments, style: Moments
 ) -> AffineMap:
     """Return f ↦ A (f − m_c) + m_s."""
@@ -206,16 +219,26 @@ def _floor(content: Moments) -> Float[Array, "*sets"]:
     return _NOISE**2 * jnp.mean(content.mean**2, axis=-1)
 
 
-def _whiten(content: Moments) -> Float[Array, "*sets channels channels"]:
-    return _whitening(content.covariance, content.residue, _floor(content))
+def _whiten(content: Moments, solver: str) -> Float[Array, "*sets channels channels"]:
+    return _whitening(content.covariance, content.residue, _floor(content), solver)
+
+
+def _coloring(
+    covariance: Float[Array, "*sets channels channels"],
+    floor: Float[Array, "*sets"] | float,
+    solver: str,
+) -> Float[Array, "*sets channels channels"]:
+    rounding, floor = (jnp.asarray(value, covariance.dtype) for value in (_ROUNDING, floor))
+    return root[solver](covariance, jnp.zeros_like(covariance), rounding, floor)
 
 
 def _whitening(
     covariance: Float[Array, "*sets channels channels"],
     residue: Float[Array, "*sets channels channels"] | None,
     floor: Float[Array, "*sets"] | float,
+    solver: str,
 ) -> Float[Array, "*sets channels channels"]:
     rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
     rounding, floor = (jnp.asarray(value, covariance.dtype) for value in (rounding, floor))
     residue = jnp.zeros_like(covariance) if residue is None else residue
-    return inverse_root(covariance, residue, rounding, floor)
+    return inverse_root[solver](covariance, residue, rounding, floor)

@@ -1,0 +1,73 @@
+import dataclasses
+
+import jax
+import pytest
+
+from wct._errors import WctError
+from wct._recipe import DEFAULT, PRESETS, Recipe, find_recipe, vary
+
+
+def test_one_value_for_all_levels_or_one_each():
+    steps = Recipe(0.5, (0, 1, 0), levels=(4, 2, 1)).steps()
+    assert [(step.level, float(step.alpha), float(step.detail)) for step in steps] == [
+        (4, 0.5, 0),
+        (2, 0.5, 1),
+        (1, 0.5, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"alpha": 1.1}, "alpha must be from 0 to 1, not 1.1"),
+        ({"alpha": float("nan")}, "alpha must be from 0 to 1, not nan"),
+        ({"alpha": (0.1, 0.2)}, "2 values of alpha for 5 levels: give one, or one each"),
+        ({"detail": -0.1}, "detail must be from 0 to 1, not -0.1"),
+        ({"ridge": -1.0}, "ridge must be at least 0, not -1.0"),
+        ({"ridge": float("nan")}, "ridge must be at least 0, not nan"),
+        ({"levels": (6,)}, "there is no level 6: levels are 1 to 5"),
+        ({"transform": "otto"}, "there is no transform 'otto': did you mean 'ot'?"),
+        ({"solver": "newton"}, "there is no solver 'newton': did you mean 'newton-schulz'?"),
+    ],
+)
+def test_values_out_of_range_are_refused(values, message):
+    with pytest.raises(WctError) as caught:
+        Recipe(**values).steps()
+    assert str(caught.value) == message
+
+
+def test_values_go_with_their_levels():
+    recipe = Recipe((0.5, 0.6, 0.7, 0.8, 0.9), detail=0.1)
+    assert vary(recipe, levels=[1, 4]) == Recipe((0.9, 0.6), 0.1, levels=(1, 4))
+    assert vary(recipe, alpha=1.0, levels=(2,)) == Recipe(1.0, 0.1, levels=(2,))
+    assert vary(recipe, alpha=None, transform=None) == recipe
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_followed(name):
+    steps = find_recipe(name).steps()
+    assert [step.level for step in steps] == [5, 4, 3, 2, 1]
+
+
+def test_the_papers_preset_is_the_papers():
+    """Alpha 0.6, whitening and coloring, nothing added."""
+    assert dataclasses.asdict(find_recipe("paper")) == {
+        "alpha": 0.6,
+        "detail": 0.0,
+        "ridge": 0.0,
+        "levels": (5, 4, 3, 2, 1),
+        "transform": "wct",
+        "solver": "eigh",
+    }
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest():
+    assert DEFAULT in PRESETS
+    with pytest.raises(WctError, match="no preset 'papper': did you mean 'paper'"):
+        find_recipe("papper")
+
+
+def test_what_may_be_traced_is_traced():
+    leaves, structure = jax.tree.flatten(Recipe(0.1, 0.2, 0.3))
+    assert leaves == [0.1, 0.2, 0.3]
+    assert jax.tree.unflatten(structure, leaves) == Recipe(0.1, 0.2, 0.3)

@@ -1,0 +1,124 @@
+"""A recipe: how pictures are repainted, all but the pictures and the networks; presets by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from ._by_name import find_transform
+from ._errors import WctError, look_up
+from ._layers import LEVELS
+
+Scalar = Float[Array, ""]
+Share = float | Scalar
+
+
+class Step(NamedTuple):
+    """What a recipe says of one level."""
+
+    level: int
+    alpha: Scalar
+    detail: Scalar
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Recipe:
+    """How pictures are repainted. The defaults are the paper's.
+
+    Attributes:
+        alpha: Strength, 0 … 1: one for all levels, or one for each of `levels`.
+        detail: Share, 0 … 1, of what the decoders lose of their input that is given back whatever
+            `alpha` is: one for all levels, or one for each.
+        ridge: What is added to the eigenvalues of the content's covariance before it is whitened,
+            relative to their mean, at least 0.
+        levels: The levels to run, in this order.
+        transform: The name of the map by which features get the style's moments; see `TRANSFORMS`.
+        solver: By what square roots of covariances are taken: `"eigh"`, the eigendecomposition, or
+            `"newton-schulz"`, an iteration of matrix products.
+
+    References:
+        Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.1.
+    """
+
+    alpha: Share | Sequence[Share] | Float[Array, " levels"] = 0.6
+    detail: Share | Sequence[Share] | Float[Array, " levels"] = 0.0
+    ridge: Share = 0.0
+    levels: tuple[int, ...] = field(default=LEVELS, metadata={"static": True})
+    transform: str = field(default="wct", metadata={"static": True})
+    solver: str = field(default="eigh", metadata={"static": True})
+
+    def steps(self) -> list[Step]:
+        """Return what each level is to do, in the order of `levels`.
+
+        Raises:
+            WctError: A value is out of range or unknown.
+        """
+        find_transform(self.transform, self.solver)
+        check_levels(self.levels)
+        if not isinstance(self.ridge, Tracer) and not 0 <= self.ridge < float("inf"):
+            raise WctError(f"ridge must be at least 0, not {self.ridge}")
+        alphas = _by_level("alpha", self.alpha, self.levels)
+        details = _by_level("detail", self.detail, self.levels)
+        return [Step(*step) for step in zip(self.levels, alphas, details, strict=True)]
+
+
+PRESETS = {
+    "paper": Recipe(),
+}
+"""Recipes by name."""
+
+DEFAULT = "paper"
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a preset by its name.
+
+    Raises:
+        WctError: There is none of this name.
+    """
+    return look_up("preset", name, PRESETS)
+
+
+def vary(recipe: Recipe, **changes: Any) -> Recipe:
+    """Return a recipe with those values changed that are not None.
+
+    If levels are chosen anew, values given by level go with their levels.
+    """
+    changes = {name: value for name, value in changes.items() if value is not None}
+    levels = tuple(changes.get("levels", recipe.levels))
+    kept = {
+        name: tuple(value[recipe.levels.index(level)] for level in levels if level in recipe.levels)
+        for name in ("alpha", "detail")
+        if isinstance(value := getattr(recipe, name), tuple)
+    }
+    return replace(recipe, **(kept | changes | {"levels": levels}))
+
+
+def check_levels(levels: Sequence[int]) -> None:
+    """Raise a `WctError` if there is no such level."""
+    for level in levels:
+        if level not in LEVELS:
+            raise WctError(f"there is no level {level!r}: levels are 1 to 5")
+
+
+def _by_level(
+    name: str, value: Share | Sequence[Share] | Array, levels: Sequence[int]
+) -> list[Scalar]:
+    """One number in [0, 1] a level, checked where its value is known."""
+    if isinstance(value, Sequence) or jnp.ndim(value) > 0:
+        shares = list(cast("Sequence[Share]", value))
+    else:
+        shares = [cast("Share", value)] * len(levels)
+    if len(shares) != len(levels):
+        raise WctError(
+            f"{len(shares)} values of {name} for {len(levels)} levels: give one, or one each"
+        )
+    for share in shares:
+        if not isinstance(share, Tracer) and not 0 <= share <= 1:
+            raise WctError(f"{name} must be from 0 to 1, not {share}")
+    return [jnp.asarray(share, jnp.float32) for share in shares]
