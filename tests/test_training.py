@@ -22,7 +22,7 @@ from training.data import crop_batches, image_files
 from training.objectives import Student, distil_loss, fit_heads, restyle
 from training.settings import Phase, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
-from training.teacher import load_teacher
+from training.teacher import equalize, load_teacher, undo
 from wct._networks import Decoder, Encoder
 from wct._weights import Model, load_model, named_tensors, save_model
 
@@ -139,6 +139,26 @@ def test_the_loss_of_a_perfect_student(crops):
     imitation = np.dot(phase.teacher, np.log(unexplained + 1e-3))
     fidelity = phase.pixel[0] * np.log(error + 1e-6) + phase.feature[0] * metrics["feature/1"]
     assert float(loss) == pytest.approx(float(imitation + fidelity), abs=1e-3)
+
+
+def test_an_equalized_encoder_says_the_same_in_other_units(crops):
+    """Its features have a mean square of one; decoders for it, undone, are for the original."""
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    for layer in encoder.layers.values():  # of very different sizes, as VGG-19's are
+        layer.kernel = nnx.Param(3 * layer.kernel[...])
+    before = [np.asarray(values) for values in encoder(jnp.asarray(crops))]
+    equal, scales = equalize(encoder, crops)
+    after = equal(jnp.asarray(crops))
+    for level in range(5):
+        wanted, found = before[level], np.asarray(after[level]) * scales[level]
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * wanted.max())
+        squares = np.mean(np.square(after[level]), axis=(0, 1, 2))
+        sizes = np.sqrt(np.mean(wanted**2, axis=(0, 1, 2)))
+        fires = sizes > 0.01 * sizes.max()
+        np.testing.assert_allclose(squares[fires], 1, rtol=0.01)
+    decoder = Decoder(3, WIDTHS, rngs=nnx.Rngs(0))
+    wanted = decoder(after[2])
+    np.testing.assert_allclose(undo(decoder, scales)(jnp.asarray(before[2])), wanted, atol=1e-4)
 
 
 def test_decoders_learn_from_features_of_other_styles():
@@ -320,6 +340,19 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     assert shipped.returncode == 0, shipped.stderr
     expected = safetensors.numpy.load_file(tmp_path / "shipped" / export.PROBE)
     for name, values in export.probe(tmp_path / "shipped").items():
+        np.testing.assert_array_equal(values, expected[name])
+
+    alone = run("export", model, refined, tmp_path / "alone", "--decoders-only")
+    assert alone.returncode == 0, alone.stderr
+    names = {path.name for path in (tmp_path / "alone").iterdir()}
+    assert names == {path.name for path in (tmp_path / "shipped").iterdir()} - {
+        "encoder.safetensors"
+    }
+    assert (tmp_path / "alone" / changed).read_bytes() == (refined / changed).read_bytes()
+    expected = safetensors.numpy.load_file(tmp_path / "alone" / export.PROBE)
+    found = export.probe(tmp_path / "alone")
+    assert found.keys() == expected.keys() == {f"decoded{level}" for level in range(1, 6)}
+    for name, values in found.items():
         np.testing.assert_array_equal(values, expected[name])
 
     shown = run("evaluate", tmp_path / "shipped", "--images", pictures, "--all", "--side", "64")

@@ -155,14 +155,18 @@ def evaluate(
 
 
 @main.command()
-@click.argument("model", type=_FOLDER)
+@click.argument("models", type=_FOLDER, nargs=-1, required=True, metavar="MODEL…")
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--about", type=_FILE, help="TOML file: what model.json is to say besides.")
-def export(model: Path, target: Path, about: Path | None) -> None:
-    """Write a trained MODEL to TARGET, say pretrained/vgg19-lite, with sha256s and a probe."""
+@click.option("--decoders-only", is_flag=True, help="Leave out the encoder.")
+def export(models: tuple[Path, ...], target: Path, about: Path | None, decoders_only: bool) -> None:
+    """Write a trained MODEL to TARGET, say pretrained/vgg19-lite, with sha256s and a probe.
+
+    Of several models with one encoder, TARGET gets all decoders.
+    """
     from .export import export_model
 
-    export_model(model, target, about)
+    export_model(models, target, about, with_encoder=not decoders_only)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Writing a trained model as one that can be shipped."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -8,38 +9,56 @@ import numpy as np
 import safetensors.numpy
 
 import wct
-from wct._weights import load_model, save_model
+from wct._layers import stride
+from wct._models import ENCODER, read_card
+from wct._weights import Model, load_decoders, load_model, save_model
 
 PROBE = "expected.safetensors"
+_HEIGHT, _WIDTH = 32, 48
 
 
-def export_model(model: Path, target: Path, about: Path | None = None) -> None:
+def export_model(
+    models: Sequence[Path], target: Path, about: Path | None = None, *, with_encoder: bool = True
+) -> None:
     """Write a model directory with float16 weights, sha256s and a probe.
 
-    The probe, `expected.safetensors`, holds an input and what each stage makes of it: by it a test
+    The probe, `expected.safetensors`, holds what each stage makes of a certain input: by it a test
     can tell that code and weights still agree.
 
     Args:
-        model: The trained model's directory.
+        models: The directories of a trained model, or of several of one encoder that have different
+            decoders.
         target: Where to.
         about: A TOML file with what `model.json` is to say besides.
+        with_encoder: Write the encoder too, and not the decoders alone.
     """
-    save_model(target, load_model(model), about=tomllib.loads(about.read_text()) if about else None)
+    first = load_model(models[0])
+    decoders = {}
+    for model in models:
+        decoders |= load_decoders(model)
+    said = tomllib.loads(about.read_text()) if about else None
+    save_model(
+        target, Model(first.name, first.encoder, decoders), about=said, with_encoder=with_encoder
+    )
     (target / PROBE).write_bytes(safetensors.numpy.save(probe(target)))
 
 
 def probe(model: Path) -> dict[str, np.ndarray]:
-    """Return an input and the outputs of the encoder, the decoders and the chain for it.
+    """Return the outputs of a model's encoder, its decoders and the chain for an input.
 
     Returns:
         `input` `(32, 48, 3)`; `relu1_1` … `relu5_1`; `decoded1` … for each decoder at hand, from
         those features; `stylized`, the chain at alpha 1 over these levels, with the input, turned
-        upside down, as style.
+        upside down, as style. Of decoders that are shipped without their encoder it is `decoded1`
+        … alone, from drawn features.
     """
+    if ENCODER not in read_card(model)["files"]:
+        return {
+            f"decoded{level}": np.asarray(decoder(_draw_features(decoder))[0])
+            for level, decoder in load_decoders(model).items()
+        }
     stylizer = wct.Stylizer.from_pretrained(model)
-    rows, columns = np.linspace(0, 1, 32)[:, None], np.linspace(0, 1, 48)[None]
-    waves = [0.5 + 0.5 * np.sin(k * rows * columns * 9 + 7 * rows - k * columns) for k in (1, 2, 3)]
-    image = np.stack(waves, axis=-1).astype(np.float32)
+    image = _waves(_HEIGHT, _WIDTH, 3)
     batch = jnp.asarray(image)[None]
     stages = {"input": image}
     features = stylizer.encoder(batch)
@@ -53,3 +72,18 @@ def probe(model: Path) -> dict[str, np.ndarray]:
     recipe = wct.Recipe(1.0, levels=levels)
     stages["stylized"] = np.asarray(stylizer(batch, style, recipe)[0])
     return stages
+
+
+def _draw_features(decoder: wct.Decoder) -> jnp.ndarray:
+    cell = stride(decoder.level)
+    channels = decoder.layers[f"conv{decoder.level}_1"].kernel.shape[2]
+    return jnp.asarray(_waves(_HEIGHT // cell, _WIDTH // cell, channels))[None]
+
+
+def _waves(height: int, width: int, channels: int) -> np.ndarray:
+    rows, columns = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None]
+    waves = [
+        0.5 + 0.5 * np.sin(k * rows * columns * 9 + 7 * rows - k * columns)
+        for k in range(1, channels + 1)
+    ]
+    return np.stack(waves, axis=-1).astype(np.float32)

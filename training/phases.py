@@ -23,7 +23,7 @@ from .objectives import Head, Student, decoder_loss, distil_loss, fit_heads
 from .settings import Phase, Settings, SettingsError
 from .sheet import write_reconstructions
 from .start import start_decoder, start_encoder
-from .teacher import load_teacher
+from .teacher import equalize, load_teacher, undo
 
 _say = Console(stderr=True).print
 
@@ -96,11 +96,14 @@ def train_decoders(
         The directory of the trained model.
     """
     phase = _phase(settings, "decoders")
+    scales = None
     if teacher is not None:
-        encoder, ready = load_teacher(teacher), {}
+        original, ready = load_teacher(teacher), {}
+        encoder, scales = equalize(original, _start_crops(images, phase))
     else:
         loaded = load_model(model or run / "distil" / "model")
-        encoder, ready = loaded.encoder, loaded.decoders
+        original, ready = loaded.encoder, loaded.decoders
+        encoder = original
     directory = run / "-".join(["decoders", *map(str, levels)])
     wanted = levels or settings.levels
     missing = [level for level in wanted if level not in ready]
@@ -113,8 +116,10 @@ def train_decoders(
         decoders, encoder, decoder_loss, images, phase, directory,
         lambda decoders: (encoder, decoders),
     )  # fmt: skip
+    if scales is not None:
+        decoders = {level: undo(decoder, scales) for level, decoder in decoders.items()}
     everything = {str(level): decoder for level, decoder in ready.items()} | decoders
-    return _save(directory / "model", settings, encoder, everything)
+    return _save(directory / "model", settings, original, everything)
 
 
 def _load(model: Path, settings: Settings) -> tuple[Encoder, dict[int, Decoder]]:

@@ -37,8 +37,8 @@ def start_encoder(
     theirs, ours = images, images
     for name in layer_names():
         if name.endswith("_1") and name != "conv1_1":
-            theirs, ours = _in_batches(halve, theirs), _in_batches(halve, ours)
-        theirs = _in_batches(teacher.layers[name], theirs)  # before the activation
+            theirs, ours = in_batches(halve, theirs), in_batches(halve, ours)
+        theirs = in_batches(teacher.layers[name], theirs)  # before the activation
         positions = _sample(theirs.shape, generator)
         rectified = np.maximum(theirs[positions], 0)
         width = encoder.layers[name].kernel.shape[-1]
@@ -47,7 +47,7 @@ def start_encoder(
         scale = np.maximum(scale, 0.01 * scale.max() + 1e-12)  # some may never fire
         targets = theirs[positions][:, kept] / scale
         _fit(encoder.layers[name], ours, targets, positions, rectified=True)
-        ours = np.maximum(_in_batches(encoder.layers[name], ours), 0)
+        ours = np.maximum(in_batches(encoder.layers[name], ours), 0)
         np.maximum(theirs, 0, out=theirs)
     return encoder
 
@@ -66,9 +66,9 @@ def start_decoder(encoder: Encoder, level: int, images: np.ndarray, seed: int = 
     inputs, features = {}, images
     for name in layer_names(level):
         if name.endswith("_1") and name != "conv1_1":
-            features = _in_batches(halve, features)
+            features = in_batches(halve, features)
         inputs[name] = features
-        features = np.maximum(_in_batches(encoder.layers[name], features), 0)
+        features = np.maximum(in_batches(encoder.layers[name], features), 0)
     for name in reversed(layer_names(level)):
         last = name == "conv1_1"
         positions = _sample(inputs[name].shape, generator)
@@ -76,9 +76,9 @@ def start_decoder(encoder: Encoder, level: int, images: np.ndarray, seed: int = 
         _fit(decoder.layers[name], features, targets, positions, rectified=not last)
         if last:
             break
-        features = np.maximum(_in_batches(decoder.layers[name], features), 0)
+        features = np.maximum(in_batches(decoder.layers[name], features), 0)
         if name.endswith("_1"):
-            features = _in_batches(double, features)
+            features = in_batches(double, features)
     return decoder
 
 
@@ -154,8 +154,9 @@ def _patches(features: np.ndarray, positions: tuple[np.ndarray, ...]) -> np.ndar
     return np.moveaxis(chosen, 1, -1).reshape(len(chosen), -1)
 
 
-def _in_batches(function, features: np.ndarray, size: int = 8) -> np.ndarray:
-    compiled = jax.jit(function)
+def in_batches(function, features: np.ndarray, size: int = 8) -> np.ndarray:
+    """Apply a function of a batch to many images, a few at a time."""
+    compiled = jax.jit(lambda batch: function(batch))  # anew: a layer's weights may have changed
     return np.concatenate(
         [np.asarray(compiled(features[i : i + size])) for i in range(0, len(features), size)]
     )

@@ -1,12 +1,21 @@
 """The teacher: ImageNet's VGG-19."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jaxtyping import Float
 
 from wct._convert import read_encoder, widths_of
-from wct._networks import Encoder
+from wct._layers import layer_names
+from wct._networks import Convolution, Decoder, Encoder, halve
+
+from .start import in_batches
+
+Scales = Sequence[Float[np.ndarray, " channels"]]
+"""What the features of each level were divided by."""
 
 
 def load_teacher(path: Path) -> Encoder:
@@ -24,3 +33,49 @@ def load_teacher(path: Path) -> Encoder:
         layer.kernel = nnx.Param(jnp.asarray(tensors[f"{name}.kernel"], jnp.float32))
         layer.bias = nnx.Param(jnp.asarray(tensors[f"{name}.bias"], jnp.float32))
     return teacher
+
+
+def equalize(encoder: Encoder, images: np.ndarray) -> tuple[Encoder, Scales]:
+    """Scale each channel of each layer to a mean square of one; ReLUs let scales through.
+
+    VGG-19's features are hundreds, and its kernels of very different sizes, for which no one
+    learning rate is right.
+
+    Args:
+        encoder: The encoder. It stays as it is.
+        images: `(count, height, width, 3)`, on which the squares are measured.
+
+    Returns:
+        An encoder, and what its features of each level are smaller by.
+    """
+    equal, scales = nnx.clone(encoder), []
+    features, scale = images, np.ones(3, np.float32)
+    for name in layer_names():
+        first = name.endswith("_1")
+        if first and name != "conv1_1":
+            features = in_batches(halve, features)
+        layer = equal.layers[name]
+        kernel, bias = np.asarray(layer.kernel[...]) * scale[:, None], np.asarray(layer.bias[...])
+        _set(layer, kernel, bias)
+        features = np.maximum(in_batches(layer, features), 0)
+        scale = np.sqrt(np.mean(features**2, axis=(0, 1, 2)))
+        scale = np.maximum(scale, 0.01 * scale.max())  # some hardly ever fire
+        _set(layer, kernel / scale, bias / scale)
+        features /= scale
+        if first:
+            scales.append(scale)
+    return equal, scales
+
+
+def undo(decoder: Decoder, scales: Scales) -> Decoder:
+    """Make of a decoder for the equalized encoder one for the encoder that it was made from."""
+    decoder = nnx.clone(decoder)
+    layer = decoder.layers[f"conv{decoder.level}_1"]
+    scale = scales[decoder.level - 1][:, None]
+    _set(layer, np.asarray(layer.kernel[...]) / scale, np.asarray(layer.bias[...]))
+    return decoder
+
+
+def _set(layer: Convolution, kernel: np.ndarray, bias: np.ndarray) -> None:
+    layer.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
+    layer.bias = nnx.Param(jnp.asarray(bias, jnp.float32))

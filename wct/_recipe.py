@@ -68,11 +68,14 @@ class Recipe:
 
 
 PRESETS = {
+    "balanced": Recipe((0.7, 0.8, 1.0, 1.0, 1.0), (1.0, 0.7, 0.4, 0.2, 0.0), transform="ot"),
+    "faithful": Recipe((0.5, 0.7, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 0.5, 0.0), transform="ot"),
+    "strong": Recipe(1.0, 0.5, transform="ot"),
     "paper": Recipe(),
 }
-"""Recipes by name."""
+"""Recipes by name. How they compare is measured in docs/control.md."""
 
-DEFAULT = "paper"
+DEFAULT = "balanced"
 
 
 def find_recipe(name: str) -> Recipe:

@@ -28,7 +28,7 @@ def stylize(
     style: StyleLike | Sequence[StyleLike],
     alpha: float | Sequence[float] | None = None,
     *,
-    preset: str = "paper",
+    preset: str = "balanced",
     weights: Sequence[float | Sequence[float]] | None = None,
     levels: Sequence[int] | None = None,
     detail: float | Sequence[float] | None = None,

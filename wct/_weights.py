@@ -67,8 +67,17 @@ def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
     files = model_files(directory)
     if ENCODER not in files:
         raise missing_encoder(directory)
-    abstract_encoder = nnx.eval_shape(lambda: Encoder(card["widths"], rngs=nnx.Rngs(0)))
-    encoder = _fill(abstract_encoder, *files[ENCODER])
+    abstract = nnx.eval_shape(lambda: Encoder(card["widths"], rngs=nnx.Rngs(0)))
+    return Model(card["name"], _fill(abstract, *files[ENCODER]), load_decoders(directory))
+
+
+def load_decoders(directory: Path) -> dict[int, Decoder]:
+    """Load a model's decoders by level, which needs no encoder.
+
+    Raises:
+        WeightsError: The model is not there, or a file is missing or damaged.
+    """
+    card, files = read_card(directory), model_files(directory)
     decoders = {}
     for level in LEVELS:
         if decoder_file(level) not in files:
@@ -82,22 +91,29 @@ def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
             )
         )
         decoders[level] = _fill(abstract, *files[decoder_file(level)])
-    return Model(card["name"], encoder, decoders)
+    return decoders
 
 
-def save_model(directory: Path, model: Model, *, about: Mapping[str, object] | None = None) -> None:
+def save_model(
+    directory: Path,
+    model: Model,
+    *,
+    about: Mapping[str, object] | None = None,
+    with_encoder: bool = True,
+) -> None:
     """Write a model directory: float16 weights, and a `model.json` with their sha256.
 
     Args:
         directory: Where to; made if need be. Files of the same names are replaced.
         model: What to write.
         about: What else `model.json` is to say: training, figures, licence.
+        with_encoder: Write the encoder too, and not the decoders alone.
 
     Raises:
         WeightsError: A weight is not finite, or too large for float16.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    networks = {ENCODER: model.encoder}
+    networks = {ENCODER: model.encoder} if with_encoder else {}
     networks |= {decoder_file(level): decoder for level, decoder in model.decoders.items()}
     files = {}
     for name, network in networks.items():

@@ -1,7 +1,9 @@
 """Draws the pictures of the pages with the default model: `python docs/images/draw.py`."""
 
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
@@ -24,10 +26,51 @@ def write_row(name: str, pictures: list[np.ndarray]) -> None:
     Image.fromarray(to_bytes(row)).save(HERE / f"{name}.jpg", quality=88)
 
 
+def full(content: np.ndarray, style: np.ndarray, **options: Any) -> np.ndarray:
+    """The paper's chain at full strength."""
+    return wct.stylize(content, style, 1.0, preset="paper", **options)
+
+
+def draw_frontier() -> None:
+    """Plot docs/control.md's figures, and those of other methods."""
+    # (content distance, covariance distance)
+    ours = {
+        "balanced": (0.734, 0.636),
+        "faithful": (0.647, 0.674),
+        "strong": (0.964, 0.591),
+        "paper": (0.997, 0.609),
+        "paper, alpha 1": (1.575, 0.561),
+    }
+    refined = {"faithful, refine=5": (0.765, 0.571), "faithful, refine=50": (0.768, 0.509)}
+    others = {
+        "MicroAST": (0.767, 0.677),
+        "Magenta": (0.689, 0.730),
+        "16× smaller WCT, alpha 0.6": (1.103, 0.598),
+        "16× smaller WCT, alpha 1": (1.371, 0.573),
+        "AdaIN map": (1.021, 0.863),
+    }
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    for points, marker, label in (
+        (ours, "o", "wct, one pass"),
+        (refined, "s", "wct, refined"),
+        (others, "x", "others"),
+    ):
+        axes.scatter(*zip(*points.values(), strict=True), marker=marker, label=label)
+        for name, place in points.items():
+            axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
+    axes.set_xlabel("content distance")
+    axes.set_ylabel("style distance (covariance)")
+    axes.set_xlim(0.6, 1.8)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(HERE / "frontier.svg", metadata={"Date": None})
+
+
 def main() -> None:
     """Draw all of them."""
     _demo._content = lambda: draw_scene(512, 512)
-    sheet = _demo.draw_sheet(alpha=0.6)
+    sheet = _demo.draw_sheet()
     sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3)).save(HERE / "demo.jpg", quality=88)
     scene, mosaic, strokes = (
         draw_scene(SIDE, SIDE),
@@ -39,7 +82,7 @@ def main() -> None:
         [
             strokes,
             *(
-                wct.stylize(scene, [strokes, mosaic], 1.0, weights=(1 - share, share), detail=0.5)
+                wct.stylize(scene, [strokes, mosaic], weights=(1 - share, share))
                 for share in (0.0, 0.5, 1.0)
             ),
             mosaic,
@@ -52,13 +95,13 @@ def main() -> None:
         [
             scene,
             strokes,
-            wct.stylize(scene, [strokes, mosaic], 1.0, masks=masks, detail=0.5),
+            wct.stylize(scene, [strokes, mosaic], masks=masks),
             mosaic,
         ],
     )
     write_row(
         "detail",
-        [scene, *(wct.stylize(scene, strokes, 1.0, detail=detail) for detail in (0.0, 0.5, 1.0))],
+        [scene, *(full(scene, strokes, detail=detail) for detail in (0.0, 0.5, 1.0))],
     )
     write_row(
         "colors",
@@ -66,7 +109,7 @@ def main() -> None:
             scene,
             mosaic,
             *(
-                wct.stylize(scene, mosaic, 1.0, detail=0.5, colors=colors)
+                wct.stylize(scene, mosaic, colors=colors)
                 for colors in ("style", "luminance", "matched")
             ),
         ],
@@ -80,12 +123,28 @@ def main() -> None:
         "transforms",
         [
             scene,
+            *(full(scene, strokes, transform=name) for name in ("wct", "ot", "adain", "mean")),
+        ],
+    )
+    presets = ("paper", "balanced", "faithful", "strong")
+    write_row(
+        "presets",
+        [scene, strokes, *(wct.stylize(scene, strokes, preset=name) for name in presets)],
+    )
+    write_row(
+        "swap",
+        [
+            scene,
+            mosaic,
             *(
-                wct.stylize(scene, strokes, 1.0, transform=name)
-                for name in ("wct", "ot", "adain", "mean")
+                wct.stylize(scene, mosaic, 0.6, preset="paper", swap=levels)
+                for levels in ((), (5,), (5, 4))
             ),
         ],
     )
+    results = (wct.stylize(scene, strokes, refine=steps) for steps in (0, 50))
+    write_row("refine", [scene, strokes, *results])
+    draw_frontier()
 
 
 if __name__ == "__main__":

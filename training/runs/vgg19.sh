@@ -17,3 +17,5 @@ for level in 1 2 3 4 5; do
         --images "$photographs" --images "$paintings" --images "$textures"
     python -m training evaluate "$run/decoders-$level/model" --images "$photographs" --side 320
 done
+python -m training export "$run"/decoders-{5,4,3,2,1}/model "$run/vgg19" \
+    --about training/runs/vgg19.about.toml --decoders-only
