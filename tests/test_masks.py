@@ -24,7 +24,7 @@ ONES = np.ones((HEIGHT, WIDTH), np.float32)
 
 
 def stylize(tiny, style=STYLES, content=CONTENT, alpha=1.0, **options):
-    return wct.stylize(content, style, alpha, model=tiny, **options)
+    return wct.stylize(content, style, alpha, preset="paper", model=tiny, **options)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.6])

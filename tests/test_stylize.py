@@ -8,7 +8,7 @@ from PIL import Image
 
 import wct
 from wct._errors import ImageError, WctError, WeightsError
-from wct._recipe import DEFAULT, PRESETS
+from wct._recipe import DEFAULT, PRESETS, vary
 from wct._refine import refine
 
 # Pictures of few canvases; see test_stylizer.py.
@@ -21,10 +21,10 @@ def unit(pixels):
     return np.float32(pixels) / 255
 
 
-def expected(tiny, content=CONTENT, painting=PAINTING, alpha=ALPHA, **options):
+def expected(tiny, content=CONTENT, painting=PAINTING, alpha=ALPHA, preset=DEFAULT, **options):
     """By the Stylizer, in floats."""
     style = tiny.read_style(unit(painting))
-    recipe = wct.Recipe(alpha, **options)
+    recipe = vary(PRESETS[preset], alpha=alpha, **options)
     return np.asarray(tiny(jnp.asarray(unit(content))[None], style, recipe)[0])
 
 
@@ -110,7 +110,7 @@ def test_a_default_preset(tiny):
 def test_what_is_given_counts_and_not_the_preset(tiny):
     given = {"detail": 0.3, "transform": "adain", "ridge": 0.5, "solver": "newton-schulz"}
     result = wct.stylize(CONTENT, PAINTING, 0.9, preset="paper", levels=[3, 1], model=tiny, **given)
-    assert_rounded(result, expected(tiny, alpha=0.9, levels=(3, 1), **given))
+    assert_rounded(result, expected(tiny, alpha=0.9, preset="paper", levels=(3, 1), **given))
 
 
 def test_levels_and_a_strength_each(tiny):

@@ -82,7 +82,7 @@ def refine(
     style: Style,
     steps: int,
     *,
-    style_weight: float = 30.0,
+    style_weight: float = 20.0,
     variation: float = 10.0,
 ) -> Iterator[tuple[Float[Array, "height width 3"], float]]:
     """Optimise a picture by L-BFGS and yield it after each step, with its loss.

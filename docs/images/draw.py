@@ -41,7 +41,7 @@ def draw_frontier() -> None:
         "paper": (0.997, 0.609),
         "paper, alpha 1": (1.575, 0.561),
     }
-    refined = {"faithful, refine=5": (0.765, 0.571), "faithful, refine=50": (0.768, 0.509)}
+    refined = {"faithful, refine=5": (0.749, 0.599), "faithful, refine=20": (0.742, 0.552)}
     others = {
         "MicroAST": (0.767, 0.677),
         "Magenta": (0.689, 0.730),
