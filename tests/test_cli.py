@@ -174,8 +174,8 @@ def test_help_and_version_do_not_wait_for_jax():
 
 def test_help_tells_the_librarys_defaults():
     text = CliRunner().invoke(main, ["stylize", "--help"], terminal_width=200).output
-    assert "[default: 5,4,3,2,1]" in text
-    assert "[default: 0.6]" in text
+    assert "[default: balanced]" in text
+    assert "[default: vgg19-lite]" in text
     assert "Strength of the style, from 0 (the content itself) to 1." in text
 
 

@@ -71,7 +71,9 @@ def test_stylize_keeps_colours(tiny):
 
 
 def test_what_cannot_be_done(tiny):
-    with pytest.raises(WctError, match="no colors='grey': it is one of style, luminance, matched"):
+    with pytest.raises(WctError, match="no choice of colors 'grey': they are style, luminance, m"):
         wct.stylize(CONTENT, PAINTING, colors="grey", model=tiny)
+    with pytest.raises(WctError, match="'luminence': did you mean 'luminance'"):
+        wct.stylize(CONTENT, PAINTING, colors="luminence", model=tiny)
     with pytest.raises(WctError, match="colors='matched' recolours the style's picture"):
         wct.stylize(CONTENT, tiny.read_style(PAINTING), colors="matched", model=tiny)

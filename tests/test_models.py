@@ -110,6 +110,12 @@ def publish(monkeypatch, url, digest):
     monkeypatch.setitem(_models.PUBLISHED, "vgg19", Source(url, digest))
 
 
+@pytest.fixture(autouse=True)
+def nothing_shipped(tmp_path, monkeypatch):
+    """No models come along, as their widths would be others."""
+    monkeypatch.setattr(_models, "_pretrained", lambda: tmp_path / "nothing")
+
+
 @pytest.fixture
 def shipped(tmp_path, tiny_model, monkeypatch):
     """The models that come along: a whole one, and the decoders of `vgg19`."""
@@ -139,7 +145,9 @@ def models(*arguments, status=0):
 def process(prelude, *arguments, **options):
     """Run `wct models …` in a process of its own, after some lines of Python."""
     published = f"_models.PUBLISHED['vgg19'] = _models.{_models.PUBLISHED['vgg19']!r}"
-    script = f"import sys\nfrom wct import _cli, _models\n{published}\n{prelude}\n_cli.main()"
+    shipped = f"_models._pretrained = lambda: _models.Path({str(_models._pretrained())!r})"
+    lines = ["import sys", "from wct import _cli, _models", published, shipped, prelude]
+    script = "\n".join([*lines, "_cli.main()"])
     command = [sys.executable, "-c", script, "models", *map(str, arguments)]
     return subprocess.run(command, **{"capture_output": True, "text": True} | options)
 
@@ -612,8 +620,8 @@ def test_verify(shipped, home, safe):
     assert CliRunner().invoke(main, ["models", "verify", "tiny"]).exit_code == 1
 
 
-def test_none_of_it_waits_for_jax(safe, home):
-    for arguments in (["list"], ["verify"], ["path", "vgg19-lite"], ["--help"], ["import", safe]):
+def test_none_of_it_waits_for_jax(safe, home, shipped):
+    for arguments in (["list"], ["verify", "tiny"], ["path", "tiny"], ["--help"], ["import", safe]):
         check = "import atexit\natexit.register(lambda: print('jax' in sys.modules, end=''))"
         done = process(check, *arguments, check=True)
         assert done.stdout.endswith("\nFalse"), arguments

@@ -108,7 +108,7 @@ def test_a_default_preset(tiny):
 
 
 def test_what_is_given_counts_and_not_the_preset(tiny):
-    given = {"detail": 0.3, "transform": "adain", "ridge": 0.5, "solver": "newton-schulz"}
+    given = {"detail": 0.3, "transform": "wct", "ridge": 0.5, "solver": "newton-schulz"}
     result = wct.stylize(CONTENT, PAINTING, 0.9, preset="paper", levels=[3, 1], model=tiny, **given)
     assert_rounded(result, expected(tiny, alpha=0.9, preset="paper", levels=(3, 1), **given))
 

@@ -14,7 +14,7 @@ from wct._networks import Convolution, Decoder, Encoder, halve
 
 from .start import in_batches
 
-Scales = Sequence[Float[np.ndarray, " channels"]]
+Scales = Sequence[Float[np.ndarray, "_"]]
 """What the features of each level were divided by."""
 
 

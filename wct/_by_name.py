@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from ._errors import look_up
+from ._errors import WctError, look_up
 from ._moments import Moments
 from ._published import PUBLISHED
 from ._spectral import root
@@ -17,10 +17,9 @@ from ._transform import (
 
 Transform = Callable[[Moments, Moments], AffineMap]
 
-_BY_ROOTS = {"wct": whiten_and_color, "ot": optimal_transport}
-
 TRANSFORMS: dict[str, Callable[..., AffineMap]] = {
-    **_BY_ROOTS,
+    "wct": whiten_and_color,
+    "ot": optimal_transport,
     "adain": match_deviations,
     "mean": match_means,
     **PUBLISHED,
@@ -33,12 +32,15 @@ def find_transform(name: str, solver: str = "eigh") -> Transform:
 
     Args:
         name: A key of `TRANSFORMS`.
-        solver: By what the matrix roots of `"wct"` and `"ot"` are taken; the others need none, or
-            have their own.
+        solver: By what matrix roots are taken; of `"wct"` alone it can be another than `"eigh"`.
 
     Raises:
-        WctError: There is none of this name.
+        WctError: There is none of this name, or not with this solver.
     """
     transform = look_up("transform", name, TRANSFORMS)
     look_up("solver", solver, root)
-    return partial(transform, solver=solver) if name in _BY_ROOTS else transform
+    if solver == "eigh":
+        return transform
+    if name != "wct":
+        raise WctError(f"the solver {solver!r} is for the transform 'wct' only, not for {name!r}")
+    return partial(transform, solver=solver)

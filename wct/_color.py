@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._errors import WctError
+from ._errors import look_up
 
 COLORS = ("style", "luminance", "matched")
 """Whose colours a result has: the style's; the content's, with the result's lightness; or, by a
@@ -27,8 +27,7 @@ _LAB = np.array(
 
 def check_colors(colors: str) -> None:
     """Raise a `WctError` if there is no such way with colours."""
-    if colors not in COLORS:
-        raise WctError(f"there is no colors={colors!r}: it is one of {', '.join(COLORS)}")
+    look_up("choice of colors", colors, dict.fromkeys(COLORS))
 
 
 def with_chroma_of(content: np.ndarray, result: np.ndarray) -> np.ndarray:

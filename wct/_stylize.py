@@ -67,8 +67,8 @@ def stylize(
             `optimal_transport`, `match_deviations` and `match_means`.
         ridge: What is added to the content's variances before they are whitened, relative to their
             mean: 0 or, against noise and flicker, say 0.01. The preset's by default.
-        solver: How square roots of covariances are taken: eigh or newton-schulz. The preset's by
-            default.
+        solver: How square roots of covariances are taken: eigh or, for wct alone, newton-schulz.
+            The preset's by default.
         swap: Levels at which each patch of the content becomes the nearest patch of the style
             instead: style-swap. It takes one style, as a picture, and no masks.
         colors: Whose colours the result has: style, luminance or matched. With luminance it has
@@ -139,7 +139,7 @@ def stylize(
             raise WctError("give masks or weights, not both")
         styles = read_styles(style, style_size=style_size, model=stylizer, masks=style_masks)
         count_styles(masks, styles)
-        regions = [feathered(read_mask(mask, pixels.shape[:2]), feather) for mask in masks]
+        regions = [feathered(read_mask(mask, pixels.shape[:2]), float(feather)) for mask in masks]
         regions = jax.numpy.stack(regions)
         found = stack_styles(styles)
     result = jax.numpy.asarray(pixels)[None]

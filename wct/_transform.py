@@ -96,7 +96,8 @@ def coloring(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 3.
     """
-    return _coloring(covariance, 0.0, solver)
+    nothing, rounding = (jnp.asarray(value, covariance.dtype) for value in (0, _ROUNDING))
+    return root[solver](covariance, jnp.zeros_like(covariance), rounding, nothing)
 
 
 def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
@@ -130,7 +131,7 @@ def color(style: Moments, *, solver: str = "eigh") -> AffineMap:
     return AffineMap(coloring(style.covariance, solver=solver), style.mean)
 
 
-def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
+def optimal_transport(content: Moments, style: Moments) -> AffineMap:
     """Return the map to the style's moments that moves the features least.
 
     f ↦ Σ_c^(−1/2) (Σ_c^(1/2) Σ_s Σ_c^(1/2))^(1/2) Σ_c^(−1/2) (f − m_c) + m_s, the
@@ -140,18 +141,14 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
     Args:
         content: Moments of the features that the map is for.
         style: Moments that the mapped features are to have.
-        solver: `"eigh"` or `"newton-schulz"`, as for `whitening`.
 
     References:
         G. Peyré, M. Cuturi, "Computational Optimal Transport", 2019, remark 2.31. M. Lu, H. Zhao,
         A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form Solution to Universal Style Transfer",
         ICCV 2019.
     """
-    deviation, white = coloring(content.covariance, solver=solver), _whiten(content, solver)
-    middle = _product(deviation, _product(style.covariance, deviation))
-    size = jnp.linalg.norm(content.covariance, axis=(-2, -1))
-    size = size * jnp.linalg.norm(style.covariance, axis=(-2, -1))
-    middle = _coloring(middle, 10 * _ROUNDING * size, solver)
+    deviation, white = coloring(content.covariance), _whiten(content, "eigh")
+    middle = coloring(_product(deviation, _product(style.covariance, deviation)))
     return centred(_product(white, _product(middle, white)), content, style)
 
 
@@ -221,15 +218,6 @@ def _floor(content: Moments) -> Float[Array, "*sets"]:
 
 def _whiten(content: Moments, solver: str) -> Float[Array, "*sets channels channels"]:
     return _whitening(content.covariance, content.residue, _floor(content), solver)
-
-
-def _coloring(
-    covariance: Float[Array, "*sets channels channels"],
-    floor: Float[Array, "*sets"] | float,
-    solver: str,
-) -> Float[Array, "*sets channels channels"]:
-    rounding, floor = (jnp.asarray(value, covariance.dtype) for value in (_ROUNDING, floor))
-    return root[solver](covariance, jnp.zeros_like(covariance), rounding, floor)
 
 
 def _whitening(
