@@ -63,6 +63,15 @@ def picture(height, width, seed):
     return mixed.clip(0.02, 0.98).astype(np.float32)
 
 
+def assert_picture(actual, content):
+    """It is a float picture of the content's size, in range."""
+    assert actual.shape == content.shape
+    assert actual.dtype == np.float32
+    assert np.isfinite(actual).all()
+    assert actual.min() >= 0
+    assert actual.max() <= 1
+
+
 def fit_layer(features, inputs, outputs, rng, mean, deviation):
     """A random kernel and bias whose outputs on `features` are uncorrelated, of given moments.
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from conftest import picture
+from conftest import assert_picture, picture
 from flax import nnx
 
 from wct import _refine
@@ -177,14 +177,6 @@ def test_variation_is_lowered(tiny):
     )
     assert smooth < 0.9 * rough
     assert smoother < 0.9 * smooth
-
-
-def assert_picture(actual, content):
-    assert actual.shape == content.shape
-    assert actual.dtype == np.float32
-    assert np.isfinite(actual).all()
-    assert actual.min() >= 0
-    assert actual.max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (14, 1), (16, 16), (33, 30)])

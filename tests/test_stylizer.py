@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from conftest import picture
+from conftest import assert_picture, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,14 +164,6 @@ def test_strength_zero_is_the_content(tiny, style, seed, size, kind, levels):
 def test_any_size_gives_a_picture(tiny, style, seed, size, kind, alpha):
     content = content_of(seed, size, kind)
     assert_picture(run(tiny, content, style, alpha), content)
-
-
-def assert_picture(actual, content):
-    assert actual.shape == content.shape
-    assert actual.dtype == np.float32
-    assert np.isfinite(actual).all()
-    assert actual.min() >= 0
-    assert actual.max() <= 1
 
 
 @pytest.mark.parametrize(("size", "levels"), [((1, 200), (5, 1)), ((200, 1), (1,))])

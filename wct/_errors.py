@@ -1,7 +1,7 @@
 """The errors that `wct` raises for what its user can mend."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,7 +26,14 @@ def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
         WctError: Nothing; it says the nearest name that there is, or all of them.
     """
     if name not in table:
-        nearest = difflib.get_close_matches(str(name), table, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"they are {', '.join(table)}"
-        raise WctError(f"there is no {kind} {name!r}: {hint}")
+        raise WctError(f"there is no {kind} {name!r}: {suggest(str(name), table, 'they are')}")
     return table[name]
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Ask whether the nearest of the known names was meant; if none is near, list them all."""
+    known = list(known)
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return (
+        f"did you mean {nearest[0]!r}?" if nearest else f"{otherwise} {', '.join(known) or 'none'}"
+    )

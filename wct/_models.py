@@ -6,7 +6,6 @@ home, where `wct models pull` and `wct models import` put them. A model that com
 encoder takes it from the model of the same name in the home. Nothing here needs jax.
 """
 
-import difflib
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._errors import WeightsError
+from ._errors import WeightsError, suggest
 from ._layers import LEVELS
 
 CARD = "model.json"
@@ -80,8 +79,7 @@ def find_model(name_or_directory: str | os.PathLike[str]) -> Path:
             f"model {name_or_directory!r} is not here yet: run `wct models pull "
             f"{name_or_directory}`, or `wct models import FILE` if you have the file"
         )
-    nearest = difflib.get_close_matches(os.fspath(name_or_directory), known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known) or 'none'}"
+    hint = suggest(os.fspath(name_or_directory), known, "there are")
     raise WeightsError(
         f"no model {os.fspath(name_or_directory)!r}: {hint} "
         f"(a directory with a {CARD} will do as well)"

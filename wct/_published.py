@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from ._moments import Moments
-from ._spectral import kept_inverse_root, kept_root
-from ._transform import AffineMap, centred
+from ._spectral import kept_inverse_root, kept_root, product
+from ._transform import AffineMap, centred, identity
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,13 @@ class Published:
         """Return the map f ↦ E_s D_s^(1/2) E_sᵀ E_c D_c^(−1/2) E_cᵀ (f − m_c) + m_s."""
         white = self._apply(kept_inverse_root, content, self.content_ridge)
         colored = self._apply(kept_root, style, self.style_ridge)
-        matrix = jnp.matmul(colored, white, precision=lax.Precision.HIGHEST)
-        return centred(matrix, content, style)
+        return centred(product(colored, white), content, style)
 
     def _apply(
         self, function, moments: Moments, ridge: float
     ) -> Float[Array, "*sets channels channels"]:
         covariance = moments.covariance
-        identity = jnp.eye(covariance.shape[-1], dtype=covariance.dtype)
-        shifted = covariance + ridge * jnp.broadcast_to(identity, covariance.shape)
+        shifted = covariance + ridge * identity(moments)
         residue = moments.residue
         residue = jnp.zeros_like(covariance) if residue is None else residue
         nothing, cut = (jnp.asarray(value, covariance.dtype) for value in (0, self.cut))

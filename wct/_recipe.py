@@ -37,9 +37,10 @@ class Recipe:
         ridge: What is added to the eigenvalues of the content's covariance before it is whitened,
             relative to their mean, at least 0.
         levels: The levels to run, in this order.
-        transform: The name of the map by which features get the style's moments; see `TRANSFORMS`.
+        transform: By which map features get the style's moments: `"wct"`, `"ot"`, `"adain"`,
+            `"mean"`, or one of a published implementation.
         solver: By what square roots of covariances are taken: `"eigh"`, the eigendecomposition, or
-            `"newton-schulz"`, an iteration of matrix products.
+            for `"wct"` also `"newton-schulz"`, an iteration of matrix products.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.1.

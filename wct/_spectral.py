@@ -10,6 +10,7 @@ References:
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jax import lax
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array
 
-_product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 _ITERATIONS = 100
 _CONVERGED = 1e-10
@@ -39,23 +40,12 @@ def _spectral(
         `rounding` times the largest eigenvalue, plus `floor`. Differentiable by `matrix`.
     """
 
-    # One matrix at a time: two batched `eigh` at once wait for each other for ever where XLA has
-    # two threads, and on a GPU a batch of large ones is slower than one after the other.
-    @sequential_vmap
-    def decompose(matrix: Array, residue: Array, rounding: Array, floor: Array):
-        with jax.enable_x64(True):
-            wide, rest, rounding, floor = (
-                lax.convert_element_type(value, jnp.float64)
-                for value in (matrix, residue, rounding, floor)
-            )
-            values, vectors = jnp.linalg.eigh(wide + rest)
-            values = jnp.maximum(values, 0)
-            function, differences = formula(values, rounding * values[-1] + floor)
-            result = _product(vectors * function[None], vectors.T)
-            return tuple(
-                lax.convert_element_type(value, matrix.dtype)
-                for value in (result, vectors, differences)
-            )
+    @_in_float64
+    def decompose(matrix: Array, rounding: Array, floor: Array) -> tuple[Array, Array, Array]:
+        values, vectors = jnp.linalg.eigh(matrix)
+        values = jnp.maximum(values, 0)
+        function, differences = formula(values, rounding * values[-1] + floor)
+        return product(vectors * function[None], vectors.T), vectors, differences
 
     def differentiable(evaluate: Callable[..., Array]) -> Callable[..., Array]:
         @jax.custom_jvp
@@ -70,31 +60,42 @@ def _spectral(
             """
             _, vectors, differences = decompose(*primals)
             tangent = (tangents[0] + tangents[0].T) / 2  # `eigh` sees no more of it
-            inner = _product(vectors.T, _product(tangent, vectors)) * differences
-            return apply(*primals), _product(vectors, _product(inner, vectors.T))
+            inner = product(vectors.T, product(tangent, vectors)) * differences
+            return apply(*primals), product(vectors, product(inner, vectors.T))
 
         return jnp.vectorize(apply, signature="(c,c),(c,c),(),()->(c,c)")
 
     solvers = {"eigh": differentiable(lambda *arguments: decompose(*arguments)[0])}
     if by_products is not None:
-        solvers["newton-schulz"] = differentiable(_iterated(by_products))
+
+        @_in_float64
+        def iterate(matrix: Array, rounding: Array, floor: Array) -> Array:
+            cut = rounding * jnp.linalg.norm(matrix) + floor
+            return by_products(matrix, _newton_schulz(matrix, cut))
+
+        solvers["newton-schulz"] = differentiable(iterate)
     return solvers
 
 
-def _iterated(by_products: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+def _in_float64(function: Callable[[Array, Array, Array], Any]) -> Callable[..., Any]:
+    """Evaluate a function of (Σ, rounding, floor) in float64, and round what it returns.
+
+    Σ is given as the sum of a matrix and its residue.
+    """
+
+    # One matrix at a time: two batched `eigh` at once wait for each other for ever where XLA has
+    # two threads, and on a GPU a batch of large ones is slower than one after the other.
     @sequential_vmap
-    def iterate(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Array:
+    def evaluate(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Any:
         with jax.enable_x64(True):
             wide, rest, rounding, floor = (
                 lax.convert_element_type(value, jnp.float64)
                 for value in (matrix, residue, rounding, floor)
             )
-            wide = wide + rest
-            cut = rounding * jnp.linalg.norm(wide) + floor
-            result = by_products(wide, _newton_schulz(wide, cut))
-            return lax.convert_element_type(result, matrix.dtype)
+            found = function(wide + rest, rounding, floor)
+            return jax.tree.map(lambda value: lax.convert_element_type(value, matrix.dtype), found)
 
-    return iterate
+    return evaluate
 
 
 def _newton_schulz(matrix: Array, cut: Array) -> Array:
@@ -110,10 +111,10 @@ def _newton_schulz(matrix: Array, cut: Array) -> Array:
 
     def improve(state):
         root, inverse, _, count = state
-        product = _product(inverse, root)
-        step = 1.5 * identity - 0.5 * product
-        error = jnp.linalg.norm(product - identity)
-        return _product(root, step), _product(step, inverse), error, count + 1
+        unit = product(inverse, root)
+        step = 1.5 * identity - 0.5 * unit
+        error = jnp.linalg.norm(unit - identity)
+        return product(root, step), product(step, inverse), error, count + 1
 
     start = shifted / scale, identity, jnp.asarray(jnp.inf, matrix.dtype), 0
     _, inverse, _, _ = lax.while_loop(unfinished, improve, start)
@@ -170,13 +171,13 @@ def _symmetric(matrix: Array) -> Array:
 root = _spectral(
     _root,
     # λ / (λ + cut)^(1/2), which is zero where λ is.
-    lambda matrix, inverse: _symmetric(_product(matrix, inverse)),
+    lambda matrix, inverse: _symmetric(product(matrix, inverse)),
 )
 inverse_root = _spectral(
     _inverse_root,
     # λ / (λ + cut)^(3/2), which vanishes with λ as the formula does.
     lambda matrix, inverse: _symmetric(
-        _product(inverse, _product(_product(inverse, matrix), inverse))
+        product(inverse, product(product(inverse, matrix), inverse))
     ),
 )
 kept_root = _spectral(_kept_root)["eigh"]

@@ -18,7 +18,7 @@ from ._image import ImageLike, fit, read_image, resize, shrink_to
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
     from ._style import Style
-    from ._stylizer import Patches, Stylizer
+    from ._stylizer import Stylizer
 
     StyleLike = ImageLike | Style
 
@@ -129,6 +129,10 @@ def stylize(
         pixels = resize(pixels, fit(pixels.shape[:2], size))
     if colors == "matched":
         style = [_recolor(each, pixels, style_size) for each in _listed(style)]
+    patches = None
+    if swap is not None:
+        style = _read_only_picture(style, style_size)
+        patches = stylizer.read_patches(style, swap)
     if masks is None:
         regions = None
         found = mix_pictures(
@@ -143,7 +147,6 @@ def stylize(
         regions = jax.numpy.stack(regions)
         found = stack_styles(styles)
     result = jax.numpy.asarray(pixels)[None]
-    patches = None if swap is None else _read_patches(style, swap, style_size, stylizer)
     steps = stylizer.steps(result, found, recipe, masks=regions, patches=patches)
     for level, result in zip(recipe.levels, steps, strict=True):
         if progress is not None:
@@ -220,13 +223,12 @@ def read_styles(
     count_styles(selected, pictures)
     styles = []
     for picture, mask in zip(pictures, selected, strict=True):
-        if isinstance(picture, Style) or _is_style_file(picture):
+        if _is_measured(picture):
             if mask is not None:
                 raise WctError("a style's mask selects a part of its picture: give that, no Style")
             found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
         else:
-            pixels = shrink_to(read_image(picture).pixels, style_size)
-            found = model.read_style(pixels, mask)
+            found = model.read_style(_read_pixels(picture, style_size), mask)
         styles.append(found)
     return styles
 
@@ -236,27 +238,29 @@ def _listed(style: StyleLike | Sequence[StyleLike]) -> Sequence[StyleLike]:
     return cast("Sequence[StyleLike]", style if several else [style])
 
 
-def _read_patches(
-    style: StyleLike | Sequence[StyleLike], levels: Sequence[int], style_size: int, model: Stylizer
-) -> Patches:
-    from ._style import Style
-
+def _read_only_picture(style: StyleLike | Sequence[StyleLike], style_size: int) -> np.ndarray:
     styles = _listed(style)
-    if len(styles) != 1 or isinstance(styles[0], Style) or _is_style_file(styles[0]):
+    if len(styles) != 1 or _is_measured(styles[0]):
         raise WctError("style-swap looks at a style's picture: give one, and no Style")
-    return model.read_patches(shrink_to(read_image(styles[0]).pixels, style_size), levels)
+    return _read_pixels(styles[0], style_size)
 
 
 def _recolor(style: StyleLike, content: np.ndarray, style_size: int) -> np.ndarray:
+    if _is_measured(style):
+        raise WctError("colors='matched' recolours the style's picture: give that, not a Style")
+    return match_colors(_read_pixels(style, style_size), content)
+
+
+def _read_pixels(style: StyleLike, style_size: int) -> np.ndarray:
+    return shrink_to(read_image(cast("ImageLike", style)).pixels, style_size)
+
+
+def _is_measured(style: StyleLike) -> bool:
+    """Whether it is a style that was read before, or the path of one, and not a picture."""
     from ._style import Style
 
-    if isinstance(style, Style) or _is_style_file(style):
-        raise WctError("colors='matched' recolours the style's picture: give that, not a Style")
-    return match_colors(shrink_to(read_image(style).pixels, style_size), content)
-
-
-def _is_style_file(style: StyleLike) -> bool:
-    return isinstance(style, str | os.PathLike) and Path(style).suffix == ".safetensors"
+    is_file = isinstance(style, str | os.PathLike) and Path(style).suffix == ".safetensors"
+    return is_file or isinstance(style, Style)
 
 
 def find_stylizer(model: str | os.PathLike[str] | Stylizer) -> Stylizer:

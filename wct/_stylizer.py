@@ -120,13 +120,11 @@ class Stylizer(nnx.Module):
         if not isinstance(image, jax.Array):
             image = jnp.asarray(read_image(image).pixels)
         size = size_of(*image.shape[:2])
-        features = self.encoder(mirror(to_canvas(image[None]), size))
+        whitened = _whiten_levels(self.encoder, to_canvas(image[None]), size, tuple(levels))
         patches = {}
-        for level in levels:
-            found = features[level - 1]
-            white = whiten(moments(found, coverage(found, size, level)))(found)[0]
+        for level, white in zip(levels, whitened, strict=True):
             rows, columns = (-(-side // stride(level)) for side in image.shape[:2])
-            patches[level] = white[:rows, :columns]
+            patches[level] = white[0, :rows, :columns]
         return patches
 
     def __call__(
@@ -265,6 +263,22 @@ def _repaint(
         lambda: result + share * (canvas - decoder(features)),
         lambda: result,
     )
+
+
+@partial(jax.jit, static_argnames="levels")
+def _whiten_levels(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    levels: tuple[int, ...],
+) -> list[Float[Array, "batch _ _ _"]]:
+    """Features of these levels, made white."""
+    features = encoder(mirror(canvas, size), max(levels, default=1))
+    return [
+        whiten(moments(found, coverage(found, size, level)))(found)
+        for level in levels
+        for found in [features[level - 1]]
+    ]
 
 
 @jax.jit

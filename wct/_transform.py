@@ -1,17 +1,13 @@
 """From moments to the affine map that gives features another picture's moments."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from ._moments import Moments
-from ._spectral import inverse_root, root
-
-_product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+from ._spectral import inverse_root, product, root
 
 _ROUNDING = 1e-7
 """What float32 rounds a covariance by, relative to its largest eigenvalue."""
@@ -42,7 +38,7 @@ class AffineMap:
         """Map each feature vector."""
         *sets, height, width, channels = features.shape
         vectors = features.reshape(*sets, height * width, channels)
-        mapped = _product(vectors, jnp.swapaxes(self.matrix, -1, -2))
+        mapped = product(vectors, jnp.swapaxes(self.matrix, -1, -2))
         return (mapped + self.offset[..., None, :]).reshape(features.shape)
 
     def blend(self, strength: Float[Array, ""]) -> "AffineMap":
@@ -117,13 +113,13 @@ def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") 
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 3.2.
     """
     colored = coloring(style.covariance, solver=solver)
-    return centred(_product(colored, _whiten(content, solver)), content, style)
+    return centred(product(colored, _whiten(content, solver)), content, style)
 
 
 def whiten(content: Moments, *, solver: str = "eigh") -> AffineMap:
     """Return the map f ↦ Σ^(−1/2) (f − m) that makes features of these moments white."""
     white = _whiten(content, solver)
-    return AffineMap(white, -_product(white, content.mean[..., None])[..., 0])
+    return AffineMap(white, -product(white, content.mean[..., None])[..., 0])
 
 
 def color(style: Moments, *, solver: str = "eigh") -> AffineMap:
@@ -148,8 +144,8 @@ def optimal_transport(content: Moments, style: Moments) -> AffineMap:
         ICCV 2019.
     """
     deviation, white = coloring(content.covariance), _whiten(content, "eigh")
-    middle = coloring(_product(deviation, _product(style.covariance, deviation)))
-    return centred(_product(white, _product(middle, white)), content, style)
+    middle = coloring(product(deviation, product(style.covariance, deviation)))
+    return centred(product(white, product(middle, white)), content, style)
 
 
 def match_deviations(content: Moments, style: Moments) -> AffineMap:
@@ -172,7 +168,7 @@ def match_deviations(content: Moments, style: Moments) -> AffineMap:
     ratio = jnp.where(varies, theirs, 0) / jnp.where(varies, ours, 1)
     positive = ratio > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, ratio, 1)), 0)
-    return centred(scale[..., None] * _identity(content), content, style)
+    return centred(scale[..., None] * identity(content), content, style)
 
 
 def match_means(content: Moments, style: Moments) -> AffineMap:
@@ -182,7 +178,7 @@ def match_means(content: Moments, style: Moments) -> AffineMap:
         content: Moments of the features that the map is for.
         style: Moments whose mean the mapped features are to have.
     """
-    return centred(_identity(content), content, style)
+    return centred(identity(content), content, style)
 
 
 def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
@@ -196,7 +192,7 @@ def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
         ridge: The factor r, at least 0.
     """
     variance = jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
-    added = (ridge * variance)[..., None, None] * _identity(content)
+    added = (ridge * variance)[..., None, None] * identity(content)
     return replace(content, covariance=content.covariance + added)
 
 
@@ -204,12 +200,13 @@ def centred(
     matrix: Float[Array, "*sets channels channels"], content: Moments, style: Moments
 ) -> AffineMap:
     """Return f ↦ A (f − m_c) + m_s."""
-    return AffineMap(matrix, style.mean - _product(matrix, content.mean[..., None])[..., 0])
+    return AffineMap(matrix, style.mean - product(matrix, content.mean[..., None])[..., 0])
 
 
-def _identity(content: Moments) -> Float[Array, "*sets channels channels"]:
-    identity = jnp.eye(content.mean.shape[-1], dtype=content.mean.dtype)
-    return jnp.broadcast_to(identity, content.covariance.shape)
+def identity(moments: Moments) -> Float[Array, "*sets channels channels"]:
+    """Return the identity matrix I, of the covariances' shape."""
+    unit = jnp.eye(moments.mean.shape[-1], dtype=moments.mean.dtype)
+    return jnp.broadcast_to(unit, moments.covariance.shape)
 
 
 def _floor(content: Moments) -> Float[Array, "*sets"]:
