@@ -6,7 +6,6 @@ One picture at a time, `(height, width, channels)`; networks are dicts of tensor
 """
 
 import numpy as np
-import scipy.linalg
 
 LAYERS = [
     *("conv1_1", "conv1_2"),
@@ -107,13 +106,14 @@ def whiten_and_color(features, content, style, alpha=1.0):
 
 
 def optimal_transport(features, content, style, alpha=1.0):
-    """α f_cs + (1 − α) f_c by Gelbrich's map between normal distributions, with SciPy's roots."""
+    """α f_cs + (1 − α) f_c by the map between normal distributions of Olkin and Pukelsheim.
+
+    Where covariances are singular, by the pseudoinverse: it reaches what of the style it can.
+    """
     _, content_mean, content_covariance = content
     _, style_mean, style_covariance = style
-    deviation = scipy.linalg.sqrtm(content_covariance).real
-    middle = scipy.linalg.sqrtm(deviation @ style_covariance @ deviation).real
-    inverse = np.linalg.inv(deviation)
-    matrix = inverse @ middle @ inverse
+    deviation = coloring(style_covariance)
+    matrix = deviation @ whitening(deviation @ content_covariance @ deviation, 1e-14) @ deviation
     return alpha * ((features - content_mean) @ matrix + style_mean) + (1 - alpha) * features
 
 

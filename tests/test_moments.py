@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wct._moments import Moments, merge_moments, moments
+from wct._moments import Moments, map_moments, merge_moments, moments
 
 # Few shapes, as each is compiled: one vector, one channel, fewer vectors than channels, batches.
 SHAPES = [(1, 1, 3), (1, 7, 1), (2, 2, 6), (5, 8, 3), (2, 3, 4, 5), (2, 3, 2, 2, 2)]
@@ -202,6 +202,28 @@ def test_jit_and_vmap_are_eager(seed):
     both = jax.vmap(merge_moments)(first, batch)
     for i in range(3):
         assert_near(jax.tree.map(lambda value, i=i: value[i], both), merged[i], features)
+
+
+@given(seeds, shapes, scales)
+@settings(max_examples=20)
+def test_mapped_moments_are_those_of_mapped_vectors(seed, shape, scale):
+    rng = np.random.default_rng(seed)
+    features = random_features(rng, shape, scale)
+    matrix = rng.normal(size=(shape[-1], shape[-1])).astype(np.float32)
+    mapped = features.astype(np.float64) @ matrix.T
+    found = map_moments(measure(features), jnp.asarray(matrix))
+    assert_near(found, expected(mapped, np.ones(shape[-3:-1])), mapped)
+    np.testing.assert_array_equal(found.covariance, jnp.swapaxes(found.covariance, -1, -2))
+
+
+def test_mapped_moments_keep_what_float32_rounds_off():
+    """A direction whose variance is 1e-9 of another's, seen through a matrix that mixes them."""
+    features = np.float32([[[1, 1e-5], [-1, 1e-5], [1, -1e-5], [-1, -1e-5]]])
+    turn = np.float32([[0.6, 0.8], [-0.8, 0.6]])
+    found = map_moments(measure(features), jnp.asarray(turn))
+    exact = np.float64(found.covariance) + np.float64(found.residue)
+    weakest = np.linalg.eigvalsh(exact)[0]
+    assert weakest == pytest.approx(4 / 3 * 1e-10, rel=1e-3)
 
 
 def test_covariance_is_symmetric():

@@ -13,6 +13,8 @@ import wct
 from training.export import PROBE, probe
 from wct._drawn import draw_style
 from wct._image import resize
+from wct._moments import moments
+from wct._transform import optimal_transport
 from wct._weights import load_model, named_tensors
 
 MODELS = sorted(wct.list_models())
@@ -77,13 +79,29 @@ def test_the_chain_is_the_papers(networks, levels):
     assert compare(networks, levels).max() < 2e-3
 
 
-def test_solvers_agree_on_real_features():
+@pytest.mark.parametrize("transform", ["wct", "ot"])
+def test_solvers_agree_on_real_features(transform):
+    """At 160 × 192 pixels, level 5 has fewer features than channels."""
     content, style = photograph(160, 192), draw_style("mosaic", 320)
     first, second = (
-        wct.stylize(content, style, 1.0, preset="paper", solver=solver)
+        wct.stylize(content, style, 1.0, preset="paper", transform=transform, solver=solver)
         for solver in ("eigh", "newton-schulz")
     )
     assert np.abs(first - second).max() < 2e-3
+
+
+@pytest.mark.parametrize("solver", ["eigh", "newton-schulz"])
+@pytest.mark.parametrize("size", [(160, 192), (320, 384)])
+def test_optimal_transport_of_real_features_is_the_oracles(networks, size, solver):
+    """Whether a covariance is singular or not, at every level."""
+    content, style = oracle.extend(photograph(*size)), draw_style("mosaic", 320)
+    content, style = (oracle.encode(networks["encoder"], picture) for picture in (content, style))
+    for level, features in content.items():
+        ours, theirs = oracle.moments(features), oracle.moments(style[level])
+        wanted = oracle.optimal_transport(features, ours, theirs)
+        given, model = (jnp.asarray(each, jnp.float32) for each in (features, style[level]))
+        found = optimal_transport(moments(given), moments(model), solver=solver)(given)
+        assert np.abs(found - wanted).max() < 2e-3 * np.ptp(wanted)
 
 
 def test_alpha_0_is_the_content():

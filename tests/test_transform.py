@@ -128,9 +128,10 @@ def test_variances_fade_out_below_the_floor(floor):
     variances = floor * np.array([1e4, 100, 1, 0.01, 0])
     matrix = whiten(jnp.diag(jnp.asarray(variances, jnp.float32)), jnp.float32(floor))
     whitened = np.sqrt(variances) * np.diag(matrix)  # deviations afterwards; with 1e-3 of rounding
-    np.testing.assert_allclose(whitened[:2], [1, 1], atol=2e-4)
-    assert whitened[2] == pytest.approx(0.5, abs=2e-3)
-    np.testing.assert_allclose(whitened[3:], 0, atol=2e-4)
+    share = variances / (variances + floor)
+    wanted = share**2.5 * (1 + 2.5 * (1 - share) + 4.375 * (1 - share) ** 2)
+    np.testing.assert_allclose(whitened, wanted, atol=2e-3)
+    np.testing.assert_allclose(whitened[[0, 1, 3, 4]], [1, 1, 0, 0], atol=2e-4)
 
 
 def test_slightly_indefinite_covariance_is_as_good_as_singular():
@@ -378,8 +379,8 @@ def test_an_unknown_transform_is_answered_with_the_nearest():
         find_transform("xyz")
     with pytest.raises(WctError, match="no solver 'eig': did you mean 'eigh'"):
         find_transform("wct", "eig")
-    with pytest.raises(WctError, match="is for the transform 'wct' only, not for 'ot'"):
-        find_transform("ot", "newton-schulz")
+    with pytest.raises(WctError, match="is for the transforms 'wct' and 'ot', not 'adain'"):
+        find_transform("adain", "newton-schulz")
 
 
 @given(seeds, st.sampled_from([1, 2, 16]), st.floats(0, 3))
@@ -392,13 +393,14 @@ def test_newton_schulz_finds_the_same_roots(seed, size, power):
         assert relative(actual, wanted) < 1e-6 + 3e-7 * 10**power
 
 
+@pytest.mark.parametrize("name", ["wct", "ot"])
 @pytest.mark.parametrize(("count", "rank"), [(2, 16), (7, 16), (200, 5), (200, 16)])
-def test_newton_schulz_restyles_alike(count, rank):
+def test_newton_schulz_restyles_alike(name, count, rank):
     """Also few features of many channels, whose covariance is singular."""
     content = jnp.asarray(random_features(0, count, 16, rank=rank, condition=1e3))
     style = moments(jnp.asarray(random_features(1, 200, 16)))
     wanted, actual = (
-        find_transform("wct", solver)(moments(content), style)(content)
+        find_transform(name, solver)(moments(content), style)(content)
         for solver in ("eigh", "newton-schulz")
     )
     np.testing.assert_allclose(actual, wanted, atol=1e-3 * np.ptp(wanted))

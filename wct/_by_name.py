@@ -32,7 +32,8 @@ def find_transform(name: str, solver: str = "eigh") -> Transform:
 
     Args:
         name: A key of `TRANSFORMS`.
-        solver: By what matrix roots are taken; of `"wct"` alone it can be another than `"eigh"`.
+        solver: By what matrix roots are taken; of `"wct"` and `"ot"` it can be another than
+            `"eigh"`.
 
     Raises:
         WctError: There is none of this name, or not with this solver.
@@ -41,6 +42,6 @@ def find_transform(name: str, solver: str = "eigh") -> Transform:
     look_up("solver", solver, root)
     if solver == "eigh":
         return transform
-    if name != "wct":
-        raise WctError(f"the solver {solver!r} is for the transform 'wct' only, not for {name!r}")
+    if name not in ("wct", "ot"):
+        raise WctError(f"the solver {solver!r} is for the transforms 'wct' and 'ot', not {name!r}")
     return partial(transform, solver=solver)

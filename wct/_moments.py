@@ -67,6 +67,16 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     return Moments(*_merge(*_parts(first), *_parts(second)))
 
 
+def map_moments(of: Moments, matrix: Float[Array, "*sets channels channels"]) -> Moments:
+    """Return the moments of mapped vectors A f: those of mean A m and covariance A Σ Aᵀ.
+
+    Args:
+        of: Moments of the vectors f.
+        matrix: A.
+    """
+    return Moments(*_map(*_parts(of), matrix))
+
+
 def _in_float64(
     function: Callable[..., tuple[Array, Array, Array]],
 ) -> Callable[..., tuple[Array, Array, Array, Array]]:
@@ -103,8 +113,7 @@ def _moments(features: Array, weights: Array) -> tuple[Array, Array, Array]:
         values.reshape(*values.shape[:-3], -1, values.shape[-1])
         for values in (centred, centred * weights[..., None])
     )
-    # Not by `@`, whose request for float64 results is not kept when `jax.vmap` repeats it.
-    scatter = lax.batch_matmul(jnp.swapaxes(weighted, -1, -2), centred, lax.Precision.HIGHEST)
+    scatter = _product(jnp.swapaxes(weighted, -1, -2), centred)
     scatter = (scatter + jnp.swapaxes(scatter, -1, -2)) / 2
     return weight, mean, scatter / _divisor(weight)
 
@@ -125,6 +134,22 @@ def _merge(
         + (first_weight * share)[..., None, None] * between
     )
     return weight, mean, scatter / _divisor(weight)
+
+
+@_in_float64
+def _map(
+    weight: Array, mean: Array, covariance: Array, residue: Array, matrix: Array
+) -> tuple[Array, Array, Array]:
+    mapped = _product(matrix, _product(covariance + residue, jnp.swapaxes(matrix, -1, -2)))
+    mapped = (mapped + jnp.swapaxes(mapped, -1, -2)) / 2
+    return weight, _product(matrix, mean[..., None])[..., 0], mapped
+
+
+def _product(left: Array, right: Array) -> Array:
+    """The matrix product; not by `@`, whose request for float64 `jax.vmap` does not repeat."""
+    sets = jnp.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    left, right = (jnp.broadcast_to(each, (*sets, *each.shape[-2:])) for each in (left, right))
+    return lax.batch_matmul(left, right, lax.Precision.HIGHEST)
 
 
 def _parts(moments: Moments) -> tuple[Array, Array, Array, Array]:

@@ -40,7 +40,7 @@ class Recipe:
         transform: By which map features get the style's moments: `"wct"`, `"ot"`, `"adain"`,
             `"mean"`, or one of a published implementation.
         solver: By what square roots of covariances are taken: `"eigh"`, the eigendecomposition, or
-            for `"wct"` also `"newton-schulz"`, an iteration of matrix products.
+            for `"wct"` and `"ot"` also `"newton-schulz"`, an iteration of matrix products.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.1.

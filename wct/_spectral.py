@@ -26,14 +26,15 @@ _CONVERGED = 1e-10
 
 def _spectral(
     formula: Callable[[Array, Array], tuple[Array, Array]],
-    by_products: Callable[[Array, Array], Array] | None = None,
+    by_products: Callable[[Array, Array, Array], Array] | None = None,
 ) -> Mapping[str, Callable[..., Array]]:
     """Make a function of symmetric matrices from one of their eigenvalues.
 
     Args:
         formula: `(eigenvalues λ ≥ 0, cut) → (f(λ), divided differences of f)`; the latter are
             (f(λᵢ) − f(λⱼ)) / (λᵢ − λⱼ), and f′(λᵢ) on the diagonal.
-        by_products: About the same function by matrix products, from Σ and (Σ + cut I)^(−1/2).
+        by_products: The same function by matrix products, from the matrices of λ, of
+            y = (λ + cut)^(−1/2) and of t = cut y²; λ^(−1/2) = y (1 − t)^(−1/2).
 
     Returns:
         By solver, `(matrix, residue, rounding, floor) → f(matrix + residue)`, with the cut at
@@ -70,8 +71,11 @@ def _spectral(
 
         @_in_float64
         def iterate(matrix: Array, rounding: Array, floor: Array) -> Array:
-            cut = rounding * jnp.linalg.norm(matrix) + floor
-            return by_products(matrix, _newton_schulz(matrix, cut))
+            norm = jnp.linalg.norm(matrix)
+            cut = jnp.where(norm > 0, rounding * norm + floor, 1)
+            inverse = _newton_schulz(matrix, cut)
+            found = by_products(matrix, inverse, cut * product(inverse, inverse))
+            return jnp.where(norm > 0, found, 0)
 
         solvers["newton-schulz"] = differentiable(iterate)
     return solvers
@@ -100,10 +104,9 @@ def _in_float64(function: Callable[[Array, Array, Array], Any]) -> Callable[...,
 
 def _newton_schulz(matrix: Array, cut: Array) -> Array:
     """Return (Σ + cut I)^(−1/2), by matrix products alone."""
-    identity = jnp.eye(len(matrix), dtype=matrix.dtype)
+    identity = _identity(matrix)
     shifted = matrix + cut * identity
     scale = jnp.linalg.norm(shifted)
-    scale = jnp.where(scale > 0, scale, 1)
 
     def unfinished(state):
         _, _, error, count = state
@@ -128,12 +131,25 @@ def _root(values: Array, cut: Array) -> tuple[Array, Array]:
 
 
 def _inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
-    """λ^(3/2) / (λ² + cut²): 1 / √λ well above the cut, 0 well below."""
-    roots = jnp.sqrt(values)
-    inverse = _invert(values**2 + cut**2)
-    left, right = roots[:, None], roots[None]
-    cubes = cut**2 * (left**2 + left * right + right**2) - (left * right) ** 3
-    return roots**3 * inverse, cubes * _invert(left + right) * inverse[:, None] * inverse[None]
+    """About 1 / √λ above the cut, 0 below: y (1 − t)² (1 + 5t/2 + 35t²/8), with the above y and t.
+
+    That is λ² h(λ) with h = y⁵ + 5/2 cut y⁷ + 35/8 cut² y⁹.
+    """
+    inverse = _invert(jnp.sqrt(values + cut))
+    terms = [(1, 5), (2.5 * cut, 7), (4.375 * cut**2, 9)]
+    rest = sum((factor * inverse**power for factor, power in terms), jnp.zeros_like(values))
+    # The divided differences of a product, in the order that has no cancellation.
+    small, large = (order(values[:, None], values[None]) for order in (jnp.minimum, jnp.maximum))
+    of_large = jnp.where(values[:, None] == large, rest[:, None], rest[None])
+    across = sum(factor * _power_differences(inverse, power) for factor, power in terms)
+    return values**2 * rest, (small + large) * of_large + small**2 * across
+
+
+def _power_differences(inverse: Array, power: int) -> Array:
+    """Divided differences, by λ, of the powers of (λ + cut)^(−1/2)."""
+    left, right = inverse[:, None], inverse[None]
+    terms = sum(left**k * right ** (power - 1 - k) for k in range(power))
+    return -((left * right) ** 2) * _invert(left + right) * terms
 
 
 def _kept_root(values: Array, cut: Array) -> tuple[Array, Array]:
@@ -164,21 +180,30 @@ def _invert(values: Array) -> Array:
     return jnp.where(positive, 1 / jnp.where(positive, values, 1), 0)
 
 
+def _fade(near: Array) -> Array:
+    """(1 − t)² (1 + 5t/2 + 35t²/8): the series of (1 − t)^(−1/2) for small t, and 0 for t = 1."""
+    one, square = _identity(near), product(near, near)
+    return product(one - 2 * near + square, one + 2.5 * near + 4.375 * square)
+
+
+def _identity(matrix: Array) -> Array:
+    return jnp.eye(len(matrix), dtype=matrix.dtype)
+
+
 def _symmetric(matrix: Array) -> Array:
     return (matrix + matrix.T) / 2
 
 
 root = _spectral(
     _root,
-    # λ / (λ + cut)^(1/2), which is zero where λ is.
-    lambda matrix, inverse: _symmetric(product(matrix, inverse)),
+    # λ y (1 + t/2), which is zero where λ is.
+    lambda matrix, inverse, near: _symmetric(
+        product(matrix, product(inverse, _identity(matrix) + near / 2))
+    ),
 )
 inverse_root = _spectral(
     _inverse_root,
-    # λ / (λ + cut)^(3/2), which vanishes with λ as the formula does.
-    lambda matrix, inverse: _symmetric(
-        product(inverse, product(product(inverse, matrix), inverse))
-    ),
+    lambda matrix, inverse, near: _symmetric(product(inverse, _fade(near))),
 )
 kept_root = _spectral(_kept_root)["eigh"]
 kept_inverse_root = _spectral(_kept_inverse_root)["eigh"]

@@ -67,8 +67,8 @@ def stylize(
             `optimal_transport`, `match_deviations` and `match_means`.
         ridge: What is added to the content's variances before they are whitened, relative to their
             mean: 0 or, against noise and flicker, say 0.01. The preset's by default.
-        solver: How square roots of covariances are taken: eigh or, for wct alone, newton-schulz.
-            The preset's by default.
+        solver: How square roots of covariances are taken: eigh or, for wct and ot,
+            newton-schulz. The preset's by default.
         swap: Levels at which each patch of the content becomes the nearest patch of the style
             instead: style-swap. It takes one style, as a picture, and no masks.
         colors: Whose colours the result has: style, luminance or matched. With luminance it has

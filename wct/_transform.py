@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._moments import Moments
+from ._moments import Moments, map_moments
 from ._spectral import inverse_root, product, root
 
 _ROUNDING = 1e-7
@@ -57,14 +57,15 @@ def whitening(
     """Return Σ^(−1/2) = E D^(−1/2) Eᵀ, the map that gives centred features unit covariance.
 
     Where Σ is singular, as it is whenever a picture has fewer features than channels, this is the
-    pseudoinverse, with a soft edge: λ^(3/2) / (λ² + c²) in place of λ^(−1/2) for an eigenvalue λ.
-    The cut c is 1e-7 of the largest eigenvalue, what float32 rounds Σ by, plus the floor.
+    pseudoinverse, with a soft edge: y (1 − t)² (1 + 5t/2 + 35t²/8), where y = (λ + c)^(−1/2) and
+    t = c y², in place of λ^(−1/2) for an eigenvalue λ. The cut c is 1e-7 of the largest eigenvalue,
+    what float32 rounds Σ by, plus the floor.
 
     Args:
         covariance: Symmetric positive semidefinite Σ = E D Eᵀ.
         floor: A variance, in units of Σ, that counts as none.
         solver: `"eigh"`, the eigendecomposition, or `"newton-schulz"`, an iteration of matrix
-            products, which suits GPUs. It has λ / (λ + c)^(3/2) in place of the formula.
+            products, which suits GPUs.
 
     Returns:
         A symmetric matrix.
@@ -127,25 +128,26 @@ def color(style: Moments, *, solver: str = "eigh") -> AffineMap:
     return AffineMap(coloring(style.covariance, solver=solver), style.mean)
 
 
-def optimal_transport(content: Moments, style: Moments) -> AffineMap:
+def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
     """Return the map to the style's moments that moves the features least.
 
-    f ↦ Σ_c^(−1/2) (Σ_c^(1/2) Σ_s Σ_c^(1/2))^(1/2) Σ_c^(−1/2) (f − m_c) + m_s, the
-    Monge–Kantorovich map between the normal distributions of these moments. It reaches the same
-    moments as `whiten_and_color`, without turning the features, and so keeps more of the content.
+    f ↦ S (S Σ_c S)^(−1/2) S (f − m_c) + m_s with S = Σ_s^(1/2), the Monge–Kantorovich map between
+    the normal distributions of these moments. It reaches the same moments as `whiten_and_color`,
+    without turning the features, and so keeps more of the content.
 
     Args:
         content: Moments of the features that the map is for.
         style: Moments that the mapped features are to have.
+        solver: `"eigh"` or `"newton-schulz"`, as for `whitening`.
 
     References:
-        G. Peyré, M. Cuturi, "Computational Optimal Transport", 2019, remark 2.31. M. Lu, H. Zhao,
-        A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form Solution to Universal Style Transfer",
-        ICCV 2019.
+        I. Olkin, F. Pukelsheim, "The Distance between Two Random Vectors with Given Dispersion
+        Matrices", 1982, theorem 4. M. Lu, H. Zhao, A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form
+        Solution to Universal Style Transfer", ICCV 2019.
     """
-    deviation, white = coloring(content.covariance), _whiten(content, "eigh")
-    middle = coloring(product(deviation, product(style.covariance, deviation)))
-    return centred(product(white, product(middle, white)), content, style)
+    colored = coloring(style.covariance, solver=solver)
+    white = _whiten(map_moments(content, colored), solver)
+    return centred(product(colored, product(white, colored)), content, style)
 
 
 def match_deviations(content: Moments, style: Moments) -> AffineMap:
