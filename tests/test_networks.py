@@ -7,7 +7,7 @@ from conftest import WIDTHS, fill, picture
 from flax import nnx
 from scipy.ndimage import correlate
 
-from wct._convolution import convolve
+from wct._convolution import convolve, convolve_doubled
 from wct._layers import LEVELS, layer_channels, layer_names, stride
 from wct._networks import Convolution, Decoder, Encoder, double, halve
 
@@ -28,6 +28,19 @@ def test_convolution_continues_by_reflection(shape):
     assert actual.shape == (2, *shape, 4)
     for one, result in zip(features, actual, strict=True):
         near(result, oracle.convolve(one, kernel, bias))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 2), (4, 5)])
+def test_convolution_of_doubled_features(shape, backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2, *shape, 3)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 3, 4)).astype(np.float32)
+    bias = rng.normal(size=4).astype(np.float32)
+    actual = convolve_doubled(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias))
+    for one, result in zip(features, actual, strict=True):
+        near(result, oracle.convolve(oracle.upsample(one), kernel, bias))
 
 
 def test_oracles_convolution_is_scipys():

@@ -1,4 +1,4 @@
-"""The one convolution of all networks here: 3×3, stride 1, reflection-padded."""
+"""The convolution of all networks here: 3×3, stride 1, reflection-padded."""
 
 import jax
 import jax.numpy as jnp
@@ -25,19 +25,68 @@ def convolve(
         Features of the same height and width.
     """
     padded = _reflect(_reflect(features, axis=1), axis=2)
-    # XLA's CPU backend uses all cores for "SAME" and in effect one for "VALID", so there the outer
-    # pixel is computed and thrown away.
-    crop_afterwards = jax.default_backend() == "cpu"
+    return _convolve(padded, kernel) + bias[None, None, None]
+
+
+def convolve_doubled(
+    features: Float[Array, "batch height width inputs"],
+    kernel: Float[Array, "3 3 inputs outputs"],
+    bias: Float[Array, " outputs"],
+) -> Float[Array, "batch _ _ outputs"]:
+    """Double the size of features by nearest neighbour, then `convolve` them.
+
+    Two of the three rows that a pixel sees are the same one, and two of the columns: so each of the
+    four pixels that come of one is a 2×2 convolution, with 4/9 of the multiplications. Reflection
+    becomes repetition of the edge.
+
+    Args:
+        features: Features, NHWC.
+        kernel: Kernel, HWIO.
+        bias: One number an output channel.
+
+    Returns:
+        Features of twice the height and width.
+    """
+    batch, height, width, _ = features.shape
+    padded = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = []
+    for lower in (0, 1):
+        columns = []
+        for right in (0, 1):
+            merged = _merge_taps(_merge_taps(kernel, 0, lower), 1, right)
+            result = _convolve(padded, merged)
+            columns.append(result[:, lower : lower + height, right : right + width])
+        rows.append(jnp.stack(columns, 3))
+    result = jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
+    return result + bias[None, None, None]
+
+
+def _convolve(features: Array, kernel: Array) -> Array:
+    """Convolve features that are not continued.
+
+    XLA's CPU backend uses all cores for "SAME" and in effect one for "VALID", so there the outer
+    pixels are computed and thrown away.
+    """
+    on_cpu = jax.default_backend() == "cpu"
     result = lax.conv_general_dilated(
-        padded,
+        features,
         kernel,
         window_strides=(1, 1),
-        padding="SAME" if crop_afterwards else "VALID",
+        padding="SAME" if on_cpu else "VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    if crop_afterwards:
-        result = result[:, 1:-1, 1:-1]
-    return result + bias[None, None, None]
+    if on_cpu:
+        for axis, taps in enumerate(kernel.shape[:2], start=1):
+            first, count = (taps - 1) // 2, features.shape[axis] - taps + 1
+            result = lax.slice_in_dim(result, first, first + count, axis=axis)
+    return result
+
+
+def _merge_taps(kernel: Array, axis: int, second: int) -> Array:
+    """Add the two taps that see the same pixel, for the first or the second pixel of a pair."""
+    first, middle, last = (lax.slice_in_dim(kernel, tap, tap + 1, axis=axis) for tap in range(3))
+    pair = [first + middle, last] if second else [first, middle + last]
+    return jnp.concatenate(pair, axis)
 
 
 def _reflect(features: Float[Array, "..."], axis: int) -> Float[Array, "..."]:

@@ -2,11 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+Wide = Callable[[Array], Array]
+Parts = tuple[Array, Array, Array, Array]
+
+_BLOCK = 4096
+"""Vectors that are measured at once."""
 
 
 @jax.tree_util.register_dataclass
@@ -64,7 +72,7 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
         T. Chan, G. Golub, R. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
         Sample Variances", 1979, equation 1.5.
     """
-    return Moments(*_merge(*_parts(first), *_parts(second)))
+    return Moments(*_merge(_parts(first), _parts(second)))
 
 
 def map_moments(of: Moments, matrix: Float[Array, "*sets channels channels"]) -> Moments:
@@ -74,7 +82,7 @@ def map_moments(of: Moments, matrix: Float[Array, "*sets channels channels"]) ->
         of: Moments of the vectors f.
         matrix: A.
     """
-    return Moments(*_map(*_parts(of), matrix))
+    return Moments(*_map(_parts(of), matrix))
 
 
 def _in_float64(
@@ -82,47 +90,68 @@ def _in_float64(
 ) -> Callable[..., tuple[Array, Array, Array, Array]]:
     """Evaluate moments in float64, round them, and tell what rounding left off the covariance.
 
+    The function is given a function that makes arrays float64, and its arguments.
+
     Derivatives are taken in the arguments' own precision: outside of its 64-bit mode JAX cannot
     transpose float64 operations.
     """
 
     @jax.custom_jvp
-    def evaluate(*arguments: Array) -> tuple[Array, Array, Array, Array]:
-        dtype = arguments[0].dtype
+    def evaluate(*arguments: Any) -> tuple[Array, Array, Array, Array]:
+        dtype = jax.tree.leaves(arguments)[0].dtype
         with jax.enable_x64(True):
-            exact = function(*(lax.convert_element_type(value, jnp.float64) for value in arguments))
+            exact = function(partial(lax.convert_element_type, new_dtype=jnp.float64), *arguments)
             weight, mean, covariance = (lax.convert_element_type(part, dtype) for part in exact)
             residue = exact[2] - lax.convert_element_type(covariance, jnp.float64)
             return weight, mean, covariance, lax.convert_element_type(residue, dtype)
 
     @evaluate.defjvp
     def _(primals, tangents):
-        _, changes = jax.jvp(function, primals, tangents)
+        _, changes = jax.jvp(partial(function, lambda value: value), primals, tangents)
         return evaluate(*primals), (*changes, jnp.zeros_like(changes[2]))
 
     return evaluate
 
 
 @_in_float64
-def _moments(features: Array, weights: Array) -> tuple[Array, Array, Array]:
-    weight = weights.sum(-1).sum(-1)
-    share = (weights / jnp.where(weight == 0, 1, weight)[..., None, None])[..., None]
-    mean = (share * features).sum(-2).sum(-2)
-    centred = features - mean[..., None, None, :]
-    centred, weighted = (
-        values.reshape(*values.shape[:-3], -1, values.shape[-1])
-        for values in (centred, centred * weights[..., None])
-    )
-    scatter = _product(jnp.swapaxes(weighted, -1, -2), centred)
+def _moments(wide: Wide, features: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Σ w (f − s)(f − s)ᵀ and Σ w (f − s) in one product a block, for some s near the mean."""
+    *sets, height, width, channels = features.shape
+    count = _rows_at_once(height, width)
+
+    def block(index: Array | int) -> tuple[Array, Array]:
+        start = index * count
+        found = lax.dynamic_slice_in_dim(features, start, count, axis=-3)
+        weigh = lax.dynamic_slice_in_dim(weights, start, count, axis=-2)
+        return wide(found).reshape(*sets, -1, channels), wide(weigh).reshape(*sets, -1, 1)
+
+    shift = lax.stop_gradient(block(0)[0].mean(-2, keepdims=True))
+
+    def add(index: Array, total: Array) -> Array:
+        vectors, weigh = block(index)
+        vectors = jnp.concatenate([vectors - shift, jnp.ones_like(weigh)], -1)
+        return total + _product(jnp.swapaxes(weigh * vectors, -1, -2), vectors)
+
+    start = jnp.zeros((*sets, channels + 1, channels + 1), shift.dtype)
+    total = lax.fori_loop(0, height // count, add, start)
+    weight, sums, scatter = total[..., -1, -1], total[..., -1, :-1], total[..., :-1, :-1]
+    offset = sums / jnp.where(weight == 0, 1, weight)[..., None]
+    scatter = scatter - sums[..., :, None] * offset[..., None, :]
     scatter = (scatter + jnp.swapaxes(scatter, -1, -2)) / 2
+    mean = jnp.where(weight[..., None] == 0, 0, shift[..., 0, :] + offset)
     return weight, mean, scatter / _divisor(weight)
 
 
+def _rows_at_once(height: int, width: int) -> int:
+    """Rows of a block: so few that it fits into a core's cache, and a divisor of all of them."""
+    most = max(1, _BLOCK // width)
+    return max(rows for rows in range(1, min(most, height) + 1) if height % rows == 0)
+
+
 @_in_float64
-def _merge(
-    first_weight: Array, first_mean: Array, first_covariance: Array, first_residue: Array,
-    second_weight: Array, second_mean: Array, second_covariance: Array, second_residue: Array,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+def _merge(wide: Wide, first: Parts, second: Parts) -> tuple[Array, Array, Array]:
+    first_weight, first_mean, first_covariance, first_residue = map(wide, first)
+    second_weight, second_mean, second_covariance, second_residue = map(wide, second)
     weight = first_weight + second_weight
     share = second_weight / jnp.where(weight == 0, 1, weight)
     difference = second_mean - first_mean
@@ -137,9 +166,9 @@ def _merge(
 
 
 @_in_float64
-def _map(
-    weight: Array, mean: Array, covariance: Array, residue: Array, matrix: Array
-) -> tuple[Array, Array, Array]:
+def _map(wide: Wide, of: Parts, matrix: Array) -> tuple[Array, Array, Array]:
+    weight, mean, covariance, residue = map(wide, of)
+    matrix = wide(matrix)
     mapped = _product(matrix, _product(covariance + residue, jnp.swapaxes(matrix, -1, -2)))
     mapped = (mapped + jnp.swapaxes(mapped, -1, -2)) / 2
     return weight, _product(matrix, mean[..., None])[..., 0], mapped
@@ -152,7 +181,7 @@ def _product(left: Array, right: Array) -> Array:
     return lax.batch_matmul(left, right, lax.Precision.HIGHEST)
 
 
-def _parts(moments: Moments) -> tuple[Array, Array, Array, Array]:
+def _parts(moments: Moments) -> Parts:
     residue = moments.residue
     residue = jnp.zeros_like(moments.covariance) if residue is None else residue
     return moments.weight, moments.mean, moments.covariance, residue

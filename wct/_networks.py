@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ._convolution import convolve
+from ._convolution import convolve, convolve_doubled
 from ._layers import layer_channels, layer_names
 
 
@@ -32,9 +32,11 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs))
 
     def __call__(
-        self, features: Float[Array, "batch height width inputs"]
-    ) -> Float[Array, "batch height width outputs"]:
-        return convolve(features, self.kernel[...], self.bias[...])
+        self, features: Float[Array, "batch height width inputs"], *, doubled: bool = False
+    ) -> Float[Array, "batch _ _ outputs"]:
+        """Convolve features, doubled in size before that if need be."""
+        operation = convolve_doubled if doubled else convolve
+        return operation(features, self.kernel[...], self.bias[...])
 
 
 class Encoder(nnx.Module):
@@ -106,12 +108,12 @@ class Decoder(nnx.Module):
         self, features: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch _ _ 3"]:
         """Decode features of this decoder's level to images, RGB, nominally in [0, 1]."""
+        doubled = False
         for name in reversed(layer_names(self.level)):
-            features = self.layers[name](features)
+            features = self.layers[name](features, doubled=doubled)
             if name != "conv1_1" or self.final_relu:
                 features = jax.nn.relu(features)
-            if name.endswith("_1") and name != "conv1_1":
-                features = double(features)
+            doubled = name.endswith("_1")
         return features
 
 
