@@ -4,6 +4,7 @@ import jax
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_enable_compilation_cache", False)  # each test has a home of its own
 
 import jaxtyping  # noqa: E402
 

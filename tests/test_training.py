@@ -16,7 +16,7 @@ from flax import nnx
 from PIL import Image
 
 import wct
-from training import evaluate, export
+from training import evaluate, export, start
 from training.clock import Clock
 from training.data import crop_batches, image_files
 from training.objectives import Student, distil_loss, fit_heads, restyle
@@ -112,6 +112,23 @@ def test_a_student_as_wide_as_its_teacher_becomes_it(teacher_file, crops):
     pairs = zip(heads, student(jnp.asarray(crops)), teacher(jnp.asarray(crops)), strict=True)
     for head, ours, theirs in pairs:
         assert head.unexplained(ours, theirs) < 0.02
+
+
+def test_a_narrow_student_carries_colours_to_the_deepest_level(teacher_file, crops, monkeypatch):
+    """One channel in eight, for red; compared with a student that has none for colours."""
+    red = crops.reshape(len(crops), 2, 16, 2, 16, 3).mean((2, 4)).reshape(-1, 3)[:, 0]
+
+    def unexplained():
+        student = start_encoder(load_teacher(teacher_file), (8, 8, 8, 8, 8), crops)
+        deepest = np.asarray(student(jnp.asarray(crops))[-1]).reshape(-1, 8)
+        matrix, offset = linear_fit(deepest, red[:, None])
+        return np.var(red - (deepest @ matrix + offset)[:, 0])
+
+    reserved = unexplained()
+    monkeypatch.setattr(
+        start, "_colors", lambda images, height: np.zeros((len(images), height, height, 0))
+    )
+    assert reserved < 0.7 * unexplained()
 
 
 def test_a_decoder_is_fitted_where_one_layer_can_invert(crops):

@@ -1,9 +1,9 @@
 """Least-squares starts: networks fitted layer by layer, before any gradient step.
 
 An encoder layer is fitted from the student's own features to the pre-activations of those channels
-of the teacher that a pivoted QR decomposition picks; a decoder layer to what the encoder's layer
-of the same name was given. Behind a ReLU, an error below zero is none: the fit is repeated with
-such targets moved to the prediction.
+of the teacher that a pivoted QR decomposition picks, and after relu3_1 a few channels to the
+picture's colours; a decoder layer to what the encoder's layer of the same name was given. Behind a
+ReLU, an error below zero is none: the fit is repeated with such targets moved to the prediction.
 """
 
 from collections.abc import Sequence
@@ -42,10 +42,13 @@ def start_encoder(
         positions = _sample(theirs.shape, generator)
         rectified = np.maximum(theirs[positions], 0)
         width = encoder.layers[name].kernel.shape[-1]
-        kept = _most_independent(rectified)[:width]
+        # Features finer than these, or as many as the teacher's, hold the colours anyway.
+        coarse_and_few = name > "conv3_1" and width < theirs.shape[-1]
+        colors = _colors(images, theirs.shape[1])[..., : width // 8 if coarse_and_few else 0]
+        kept = _most_independent(rectified)[: width - colors.shape[-1]]
         scale = np.sqrt(np.mean(rectified[:, kept] ** 2, axis=0))
         scale = np.maximum(scale, 0.01 * scale.max() + 1e-12)  # some may never fire
-        targets = theirs[positions][:, kept] / scale
+        targets = np.concatenate([theirs[positions][:, kept] / scale, colors[positions]], -1)
         _fit(encoder.layers[name], ours, targets, positions, rectified=True)
         ours = np.maximum(in_batches(encoder.layers[name], ours), 0)
         np.maximum(theirs, 0, out=theirs)
@@ -95,6 +98,17 @@ def linear_fit(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.
     solve, mean = _solver(inputs)
     matrix = solve(targets)
     return matrix, targets.mean(0, dtype=np.float64) - mean @ matrix
+
+
+def _colors(images: np.ndarray, height: int) -> np.ndarray:
+    """Colours, and their complements, averaged over the cells of features of this height.
+
+    VGG-19's deep features tell little of colour, yet a decoder needs it.
+    """
+    cell = images.shape[1] // height
+    count, rows, columns, _ = images.shape
+    cells = images.reshape(count, rows // cell, cell, columns // cell, cell, 3).mean((2, 4))
+    return np.concatenate([cells, 1 - cells], -1)
 
 
 def _most_independent(vectors: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The command `wct`."""
 
 import contextlib
+import dataclasses
 import inspect
 import io
 import json
@@ -12,6 +13,7 @@ from typing import IO, Any
 
 import click
 
+from ._bench import measure_speed
 from ._cli_models import models
 from ._errors import WctError
 from ._layers import LEVELS
@@ -269,6 +271,43 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
         sheet = draw_sheet(alpha=alpha, model=model, progress=progress)
     write_image(sheet, output, overwrite=overwrite)
     click.echo(output)
+
+
+@main.command()
+@_argument_of(measure_speed, "sizes", "--sizes", type=_Numbers(int), metavar="N[,N…]",
+              default="256,512,1024")  # fmt: skip
+@_argument_of(measure_speed, "batch", "--batch", type=click.IntRange(1))
+@_argument_of(measure_speed, "preset", "-p", "--preset", metavar="NAME")
+@_argument_of(measure_speed, "repeats", "--repeats", type=click.IntRange(1))
+@_argument_of(stylize_image, "model", "--model")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each size.")
+def bench(sizes: tuple[int, ...], as_json: bool, **options: Any) -> None:
+    """Measure how fast a model is here, and how much memory it takes.
+
+    For each size: the first call, which compiles; the first call of a later process, which finds
+    compiled programs on disk; then, warm, measuring a style and repainting in it.
+
+    Example: wct bench --sizes 512
+    """
+    columns = {
+        "size": "{:>6}",
+        "first_s": "{:9.2f}",
+        "cached_s": "{:10.2f}",
+        "style_ms": "{:10.1f}",
+        "stylize_ms": "{:12.1f}",
+        "images_per_s": "{:14.2f}",
+        "peak_mb": "{:9.0f}",
+    }
+    for count, speed in enumerate(measure_speed(sizes=sizes, **options)):
+        facts = dataclasses.asdict(speed)
+        if as_json:
+            click.echo(json.dumps(facts))
+            continue
+        if count == 0:
+            click.echo(f"{speed.model}, {speed.batch} at once, {speed.device}")
+            widths = [len(layout.format(0)) for layout in columns.values()]
+            click.echo("".join(map(str.rjust, columns, widths)))
+        click.echo("".join(layout.format(facts[name]) for name, layout in columns.items()))
 
 
 @main.command()

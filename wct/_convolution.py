@@ -1,5 +1,7 @@
 """The convolution of all networks here: 3×3, stride 1, reflection-padded."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -24,8 +26,7 @@ def convolve(
     Returns:
         Features of the same height and width.
     """
-    padded = _reflect(_reflect(features, axis=1), axis=2)
-    return _convolve(padded, kernel) + bias[None, None, None]
+    return _convolve_reflected(features, kernel, bias, on_cpu=_on_cpu())
 
 
 def convolve_doubled(
@@ -47,6 +48,18 @@ def convolve_doubled(
     Returns:
         Features of twice the height and width.
     """
+    return _convolve_doubled(features, kernel, bias, on_cpu=_on_cpu())
+
+
+# Compiled functions within compiled functions: each is traced once a shape, and not once a layer.
+@partial(jax.jit, static_argnames="on_cpu")
+def _convolve_reflected(features: Array, kernel: Array, bias: Array, *, on_cpu: bool) -> Array:
+    padded = _reflect(_reflect(features, axis=1), axis=2)
+    return _convolve(padded, kernel, on_cpu) + bias[None, None, None]
+
+
+@partial(jax.jit, static_argnames="on_cpu")
+def _convolve_doubled(features: Array, kernel: Array, bias: Array, *, on_cpu: bool) -> Array:
     batch, height, width, _ = features.shape
     padded = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     rows = []
@@ -54,20 +67,23 @@ def convolve_doubled(
         columns = []
         for right in (0, 1):
             merged = _merge_taps(_merge_taps(kernel, 0, lower), 1, right)
-            result = _convolve(padded, merged)
+            result = _convolve(padded, merged, on_cpu)
             columns.append(result[:, lower : lower + height, right : right + width])
         rows.append(jnp.stack(columns, 3))
     result = jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
     return result + bias[None, None, None]
 
 
-def _convolve(features: Array, kernel: Array) -> Array:
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _convolve(features: Array, kernel: Array, on_cpu: bool) -> Array:
     """Convolve features that are not continued.
 
     XLA's CPU backend uses all cores for "SAME" and in effect one for "VALID", so there the outer
     pixels are computed and thrown away.
     """
-    on_cpu = jax.default_backend() == "cpu"
     result = lax.conv_general_dilated(
         features,
         kernel,

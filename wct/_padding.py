@@ -1,6 +1,7 @@
 """Pictures of any size on canvases of whole cells: filled by reflection, left out of moments."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ._layers import LEVELS, stride
@@ -11,7 +12,7 @@ Size = tuple[Int[Array, ""], Int[Array, ""]]
 
 def size_of(height: int, width: int) -> Size:
     """A picture's size as arrays: programs are compiled for the canvas, not for the picture."""
-    return jnp.asarray(height, jnp.int32), jnp.asarray(width, jnp.int32)
+    return jnp.asarray(np.array(height, np.int32)), jnp.asarray(np.array(width, np.int32))
 
 
 def to_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:

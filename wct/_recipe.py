@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -125,4 +126,7 @@ def _by_level(
     for share in shares:
         if not isinstance(share, Tracer) and not 0 <= share <= 1:
             raise WctError(f"{name} must be from 0 to 1, not {share}")
-    return [jnp.asarray(share, jnp.float32) for share in shares]
+    return [
+        share if isinstance(share, jax.Array) else jnp.asarray(np.array(share, np.float32))
+        for share in shares
+    ]

@@ -264,10 +264,14 @@ def _is_measured(style: StyleLike) -> bool:
 
 
 def find_stylizer(model: str | os.PathLike[str] | Stylizer) -> Stylizer:
+    from ._compiled import keep_programs
     from ._models import find_model
     from ._stylizer import Stylizer
 
-    return model if isinstance(model, Stylizer) else _load(find_model(model).resolve())
+    if isinstance(model, Stylizer):
+        return model
+    keep_programs()
+    return _load(find_model(model).resolve())
 
 
 @functools.lru_cache(maxsize=2)

@@ -99,7 +99,7 @@ class Stylizer(nnx.Module):
             mask = jnp.asarray(read_mask(mask, (height, width)))
         weights = None if mask is None else to_canvas(mask[None, :, :, None])[..., 0]
         measured = _measure(self.encoder, canvas, size_of(height, width), weights)
-        return Style(jax.tree.map(lambda value: value[0], measured), self.mark)
+        return Style(measured, self.mark)
 
     def read_patches(
         self,
@@ -288,7 +288,7 @@ def _measure(
     size: Size,
     weights: Float[Array, "batch height width"] | None,
 ) -> tuple[Moments, ...]:
-    """Moments of images at all levels; without residues, as no style is ever whitened."""
+    """Moments of one image at all levels; without residues, as no style is ever whitened."""
     measured = []
     for level, features in enumerate(encoder(mirror(canvas, size)), start=1):
         inside = coverage(features, size, level)
@@ -296,4 +296,4 @@ def _measure(
         if weights is not None:
             found = steady(moments(features, inside * to_cells(weights, stride(level))), found)
         measured.append(replace(found, residue=None))
-    return tuple(measured)
+    return jax.tree.map(lambda value: value[0], tuple(measured))

@@ -157,7 +157,7 @@ def _fill(network: _Network, path: Path, sha256: str) -> _Network:
                 raise WeightsError(
                     f"{path}: {name}.{part} must be floats of shape {wanted.shape}, but {what}"
                 )
-            setattr(layer, part, nnx.Param(jnp.asarray(found, jnp.float32)))
+            setattr(layer, part, nnx.Param(jnp.asarray(np.asarray(found, np.float32))))
     return network
 
 
