@@ -105,7 +105,16 @@ def whiten_and_color(features, content, style, alpha=1.0):
     return alpha * (white @ coloring(style_covariance) + style_mean) + (1 - alpha) * features
 
 
-def optimal_transport(features, content, style, alpha=1.0):
+def soft_whitening(covariance, cut):
+    """The formula of docs/how-it-works.md."""
+    values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
+    inverse = (relu(values) + cut) ** -0.5
+    near = cut * inverse**2
+    inverse *= (1 - near) ** 2 * (1 + 5 / 2 * near + 35 / 8 * near**2)
+    return vectors @ np.diag(inverse) @ vectors.T
+
+
+def optimal_transport(features, content, style, alpha=1.0, soft=False):
     """α f_cs + (1 − α) f_c by the map between normal distributions of Olkin and Pukelsheim.
 
     Where covariances are singular, by the pseudoinverse: it reaches what of the style it can.
@@ -113,7 +122,10 @@ def optimal_transport(features, content, style, alpha=1.0):
     _, content_mean, content_covariance = content
     _, style_mean, style_covariance = style
     deviation = coloring(style_covariance)
-    matrix = deviation @ whitening(deviation @ content_covariance @ deviation, 1e-14) @ deviation
+    seen = deviation @ content_covariance @ deviation
+    noise = 1e-10 * np.mean((deviation @ content_mean) ** 2)
+    white = soft_whitening(seen, 1e-10 * np.linalg.norm(seen) + noise) if soft else whitening(seen)
+    matrix = deviation @ white @ deviation
     return alpha * ((features - content_mean) @ matrix + style_mean) + (1 - alpha) * features
 
 

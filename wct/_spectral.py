@@ -38,14 +38,14 @@ def _spectral(
 
     Returns:
         By solver, `(matrix, residue, rounding, floor) → f(matrix + residue)`, with the cut at
-        `rounding` times the largest eigenvalue, plus `floor`. Differentiable by `matrix`.
+        `rounding` times the matrix's norm, plus `floor`. Differentiable by `matrix`.
     """
 
     @_in_float64
     def decompose(matrix: Array, rounding: Array, floor: Array) -> tuple[Array, Array, Array]:
         values, vectors = jnp.linalg.eigh(matrix)
         values = jnp.maximum(values, 0)
-        function, differences = formula(values, rounding * values[-1] + floor)
+        function, differences = formula(values, rounding * jnp.linalg.norm(values) + floor)
         return product(vectors * function[None], vectors.T), vectors, differences
 
     def differentiable(evaluate: Callable[..., Array]) -> Callable[..., Array]:

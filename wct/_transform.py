@@ -15,6 +15,9 @@ _ROUNDING = 1e-7
 _RESIDUAL_ROUNDING = 1e-12
 """The same, generously, of a covariance that comes with what rounding left off."""
 
+_PRODUCT_ROUNDING = 1e-10
+"""The same of S Σ S, whose eigenvalues are products: more than what a solver gets wrong."""
+
 _NOISE = 1e-5
 """Standard deviation, relative to the mean vector's root mean square, that counts as none."""
 
@@ -58,8 +61,8 @@ def whitening(
 
     Where Σ is singular, as it is whenever a picture has fewer features than channels, this is the
     pseudoinverse, with a soft edge: y (1 − t)² (1 + 5t/2 + 35t²/8), where y = (λ + c)^(−1/2) and
-    t = c y², in place of λ^(−1/2) for an eigenvalue λ. The cut c is 1e-7 of the largest eigenvalue,
-    what float32 rounds Σ by, plus the floor.
+    t = c y², in place of λ^(−1/2) for an eigenvalue λ. The cut c is 1e-7 of Σ's norm, what
+    float32 rounds Σ by, plus the floor.
 
     Args:
         covariance: Symmetric positive semidefinite Σ = E D Eᵀ.
@@ -133,7 +136,8 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
 
     f ↦ S (S Σ_c S)^(−1/2) S (f − m_c) + m_s with S = Σ_s^(1/2), the Monge–Kantorovich map between
     the normal distributions of these moments. It reaches the same moments as `whiten_and_color`,
-    without turning the features, and so keeps more of the content.
+    without turning the features, and so keeps more of the content. The inverse root has the soft
+    edge of `whitening`, at a cut of 1e-10 of the norm of S Σ_c S plus what counts as noise.
 
     Args:
         content: Moments of the features that the map is for.
@@ -146,7 +150,8 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
         Solution to Universal Style Transfer", ICCV 2019.
     """
     colored = coloring(style.covariance, solver=solver)
-    white = _whiten(map_moments(content, colored), solver)
+    seen = map_moments(content, colored)
+    white = _whitening(seen.covariance, seen.residue, _floor(seen), solver, _PRODUCT_ROUNDING)
     return centred(product(colored, product(white, colored)), content, style)
 
 
@@ -224,8 +229,10 @@ def _whitening(
     residue: Float[Array, "*sets channels channels"] | None,
     floor: Float[Array, "*sets"] | float,
     solver: str,
+    rounding: float | None = None,
 ) -> Float[Array, "*sets channels channels"]:
-    rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
-    rounding, floor = (jnp.asarray(value, covariance.dtype) for value in (rounding, floor))
+    if rounding is None:
+        rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
+    cut, floor = (jnp.asarray(value, covariance.dtype) for value in (rounding, floor))
     residue = jnp.zeros_like(covariance) if residue is None else residue
-    return inverse_root[solver](covariance, residue, rounding, floor)
+    return inverse_root[solver](covariance, residue, cut, floor)

@@ -35,13 +35,13 @@ def draw_frontier() -> None:
     """Plot docs/control.md's figures, and those of other methods."""
     # (content distance, covariance distance)
     ours = {
-        "balanced": (0.734, 0.636),
-        "faithful": (0.647, 0.674),
-        "strong": (0.964, 0.591),
-        "paper": (0.997, 0.609),
-        "paper, alpha 1": (1.575, 0.561),
+        "balanced": (0.750, 0.615),
+        "faithful": (0.652, 0.656),
+        "strong": (0.978, 0.575),
+        "paper": (0.984, 0.602),
+        "paper, alpha 1": (1.476, 0.542),
     }
-    refined = {"faithful, refine=5": (0.749, 0.599), "faithful, refine=20": (0.742, 0.552)}
+    refined = {"faithful, refine=5": (0.757, 0.580), "faithful, refine=10": (0.756, 0.559)}
     others = {
         "MicroAST": (0.767, 0.677),
         "Magenta": (0.689, 0.730),
