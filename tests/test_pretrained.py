@@ -11,6 +11,7 @@ from skimage.data import astronaut, coffee
 
 import wct
 from training.export import PROBE, probe
+from wct._by_name import find_transform
 from wct._drawn import draw_style
 from wct._image import resize
 from wct._moments import moments
@@ -88,6 +89,19 @@ def test_solvers_agree_on_real_features(transform):
         for solver in ("eigh", "newton-schulz")
     )
     assert np.abs(first - second).max() < 2e-3
+
+
+@pytest.mark.parametrize("transform", ["wct", "ot"])
+def test_solvers_map_real_features_alike(networks, transform):
+    content, style = oracle.extend(photograph(160, 192)), draw_style("mosaic", 320)
+    content, style = (oracle.encode(networks["encoder"], picture) for picture in (content, style))
+    for level, features in content.items():
+        given, model = (jnp.asarray(each, jnp.float32) for each in (features, style[level]))
+        first, second = (
+            find_transform(transform, solver)(moments(given), moments(model))(given)
+            for solver in ("eigh", "newton-schulz")
+        )
+        assert np.abs(first - second).max() < 1e-3 * np.ptp(first)
 
 
 @pytest.mark.parametrize("solver", ["eigh", "newton-schulz"])
