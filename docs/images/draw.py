@@ -99,6 +99,16 @@ def main() -> None:
             mosaic,
         ],
     )
+    halves = [np.round(mask) for mask in masks]
+    write_row(
+        "feather",
+        [
+            wct.stylize(scene, [strokes, mosaic], masks=halves, feather=width)
+            for width in (0.0, 30.0, 120.0)
+        ],
+    )
+    ridges = (0.0, 0.01, 0.1, 1.0)
+    write_row("ridge", [scene, strokes, *(full(scene, strokes, ridge=each) for each in ridges)])
     write_row(
         "detail",
         [scene, *(full(scene, strokes, detail=detail) for detail in (0.0, 0.5, 1.0))],
