@@ -33,7 +33,7 @@ def _spectral(
     Args:
         formula: `(eigenvalues λ ≥ 0, cut) → (f(λ), divided differences of f)`; the latter are
             (f(λᵢ) − f(λⱼ)) / (λᵢ − λⱼ), and f′(λᵢ) on the diagonal.
-        by_products: The same function by matrix products, from the matrices of λ, of
+        by_products: The function, or nearly, by matrix products, from the matrices of λ, of
             y = (λ + cut)^(−1/2) and of t = cut y²; λ^(−1/2) = y (1 − t)^(−1/2).
 
     Returns:
