@@ -62,6 +62,14 @@ def networks():
     }
 
 
+@pytest.fixture(scope="module")
+def encoded(networks):
+    """Features of a photograph of two sizes, and of a style, by level."""
+    pictures = {size: photograph(*size) for size in [(160, 192), (320, 384)]}
+    pictures["style"] = draw_style("mosaic", 320)
+    return {name: oracle.encode(networks["encoder"], each) for name, each in pictures.items()}
+
+
 def compare(networks, levels):
     """Difference between our chain and the paper's in float64.
 
@@ -92,10 +100,9 @@ def test_solvers_agree_on_real_features(transform):
 
 
 @pytest.mark.parametrize("transform", ["wct", "ot"])
-def test_solvers_map_real_features_alike(networks, transform):
-    content, style = oracle.extend(photograph(160, 192)), draw_style("mosaic", 320)
-    content, style = (oracle.encode(networks["encoder"], picture) for picture in (content, style))
-    for level, features in content.items():
+def test_solvers_map_real_features_alike(encoded, transform):
+    style = encoded["style"]
+    for level, features in encoded[160, 192].items():
         given, model = (jnp.asarray(each, jnp.float32) for each in (features, style[level]))
         first, second = (
             find_transform(transform, solver)(moments(given), moments(model))(given)
@@ -106,11 +113,10 @@ def test_solvers_map_real_features_alike(networks, transform):
 
 @pytest.mark.parametrize("solver", ["eigh", "newton-schulz"])
 @pytest.mark.parametrize("size", [(160, 192), (320, 384)])
-def test_optimal_transport_of_real_features_is_the_oracles(networks, size, solver):
+def test_optimal_transport_of_real_features_is_the_oracles(encoded, size, solver):
     """Whether a covariance is singular or not, at every level."""
-    content, style = oracle.extend(photograph(*size)), draw_style("mosaic", 320)
-    content, style = (oracle.encode(networks["encoder"], picture) for picture in (content, style))
-    for level, features in content.items():
+    style = encoded["style"]
+    for level, features in encoded[size].items():
         ours, theirs = oracle.moments(features), oracle.moments(style[level])
         wanted = oracle.optimal_transport(features, ours, theirs, soft=True)
         given, model = (jnp.asarray(each, jnp.float32) for each in (features, style[level]))
