@@ -6,6 +6,7 @@ One picture at a time, `(height, width, channels)`; networks are dicts of tensor
 """
 
 import numpy as np
+import scipy.linalg
 
 LAYERS = [
     *("conv1_1", "conv1_2"),
@@ -114,10 +115,22 @@ def soft_whitening(covariance, cut):
     return vectors @ np.diag(inverse) @ vectors.T
 
 
-def optimal_transport(features, content, style, alpha=1.0, soft=False):
-    """α f_cs + (1 − α) f_c by the map between normal distributions of Olkin and Pukelsheim.
+def optimal_transport(features, content, style, alpha=1.0):
+    """α f_cs + (1 − α) f_c by Gelbrich's map between normal distributions, with SciPy's roots."""
+    _, content_mean, content_covariance = content
+    _, style_mean, style_covariance = style
+    deviation = scipy.linalg.sqrtm(content_covariance).real
+    middle = scipy.linalg.sqrtm(deviation @ style_covariance @ deviation).real
+    inverse = np.linalg.inv(deviation)
+    matrix = inverse @ middle @ inverse
+    return alpha * ((features - content_mean) @ matrix + style_mean) + (1 - alpha) * features
 
-    Where covariances are singular, by the pseudoinverse: it reaches what of the style it can.
+
+def singular_transport(features, content, style, soft=False):
+    """The same map by Olkin and Pukelsheim, with the pseudoinverse where covariances are singular.
+
+    It reaches what of the style it can. With our soft edge in place of the pseudoinverse's, if
+    `soft`.
     """
     _, content_mean, content_covariance = content
     _, style_mean, style_covariance = style
@@ -125,8 +138,7 @@ def optimal_transport(features, content, style, alpha=1.0, soft=False):
     seen = deviation @ content_covariance @ deviation
     noise = 1e-10 * np.mean((deviation @ content_mean) ** 2)
     white = soft_whitening(seen, 1e-10 * np.linalg.norm(seen) + noise) if soft else whitening(seen)
-    matrix = deviation @ white @ deviation
-    return alpha * ((features - content_mean) @ matrix + style_mean) + (1 - alpha) * features
+    return (features - content_mean) @ (deviation @ white @ deviation) + style_mean
 
 
 def adain(features, content, style, alpha=1.0):

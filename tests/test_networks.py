@@ -7,7 +7,7 @@ from conftest import WIDTHS, fill, picture
 from flax import nnx
 from scipy.ndimage import correlate
 
-from wct._convolution import convolve, convolve_doubled
+from wct._convolution import convolve
 from wct._layers import LEVELS, layer_channels, layer_names, stride
 from wct._networks import Convolution, Decoder, Encoder, double, halve
 
@@ -38,7 +38,7 @@ def test_convolution_of_doubled_features(shape, backend, monkeypatch):
     features = rng.normal(size=(2, *shape, 3)).astype(np.float32)
     kernel = rng.normal(size=(3, 3, 3, 4)).astype(np.float32)
     bias = rng.normal(size=4).astype(np.float32)
-    actual = convolve_doubled(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias))
+    actual = convolve(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias), doubled=True)
     for one, result in zip(features, actual, strict=True):
         near(result, oracle.convolve(oracle.upsample(one), kernel, bias))
 

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ._errors import WctError
@@ -65,11 +64,10 @@ def measure_speed(
         if number < 1:
             raise WctError(f"{name} must be at least 1, not {number}")
     for size in sizes:
-        with _empty_cache():
-            first = _in_new_process(_first_call, model, size, batch, preset)
-            cached = _in_new_process(_first_call, model, size, batch, preset)
-            device, style, stylize, peak = _in_new_process(
-                _steady_state, model, size, batch, preset, repeats
+        with tempfile.TemporaryDirectory() as cache:
+            first, *_ = _in_new_process(cache, _time, model, size, batch, preset, 0)
+            cached, style, stylize, device, peak = _in_new_process(
+                cache, _time, model, size, batch, preset, repeats
             )
         yield Speed(
             model, size, batch, device, first, cached,
@@ -80,26 +78,40 @@ def measure_speed(
         )  # fmt: skip
 
 
-@contextmanager
-def _empty_cache() -> Iterator[None]:
-    """Let child processes share a cache of compiled programs that starts empty."""
-    variable = "JAX_COMPILATION_CACHE_DIR"
-    chosen = os.environ.get(variable)
-    small = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    with tempfile.TemporaryDirectory() as directory:
-        os.environ |= {variable: directory} | small
-        try:
-            yield
-        finally:
-            for name in (variable, *small):
-                os.environ.pop(name)
-            if chosen is not None:
-                os.environ[variable] = chosen
-
-
-def _in_new_process(function: Callable, *arguments: object):
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+def _in_new_process(cache: str, function: Callable, *arguments: object):
+    """Call a function in a process that keeps its compiled programs in a directory."""
+    variables = {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, _set_environment, (variables,)) as pool:
         return pool.submit(function, *arguments).result()
+
+
+def _set_environment(variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+
+
+def _time(
+    model: str, size: int, batch: int, preset: str, repeats: int
+) -> tuple[float, float, float, str, float]:
+    """Return seconds of the first call, of the style, of the pictures; the device, its memory."""
+    import jax
+
+    read, stylize = _prepare(model, size, batch, preset)
+    start = time.perf_counter()
+    style = read()
+    stylize(style)
+    first = time.perf_counter() - start
+    best = {read: float("inf"), stylize: float("inf")}
+    for _ in range(repeats):
+        for function, arguments in ((read, ()), (stylize, (style,))):
+            start = time.perf_counter()
+            function(*arguments)
+            best[function] = min(best[function], time.perf_counter() - start)
+    device = jax.devices()[0]
+    return first, best[read], best[stylize], device.device_kind, _peak_bytes(device)
 
 
 def _prepare(model: str, size: int, batch: int, preset: str) -> tuple[Callable, Callable]:
@@ -124,31 +136,6 @@ def _prepare(model: str, size: int, batch: int, preset: str) -> tuple[Callable, 
         return jax.block_until_ready(stylizer(contents, style, preset))
 
     return read, stylize
-
-
-def _first_call(model: str, size: int, batch: int, preset: str) -> float:
-    read, stylize = _prepare(model, size, batch, preset)
-    start = time.perf_counter()
-    stylize(read())
-    return time.perf_counter() - start
-
-
-def _steady_state(
-    model: str, size: int, batch: int, preset: str, repeats: int
-) -> tuple[str, float, float, float]:
-    import jax
-
-    read, stylize = _prepare(model, size, batch, preset)
-    style = read()
-    stylize(style)
-    times = {read: [], stylize: []}
-    for _ in range(repeats):
-        for function, arguments in ((read, ()), (stylize, (style,))):
-            start = time.perf_counter()
-            function(*arguments)
-            times[function].append(time.perf_counter() - start)
-    device = jax.devices()[0]
-    return device.device_kind, min(times[read]), min(times[stylize]), _peak_bytes(device)
 
 
 def _peak_bytes(device) -> float:

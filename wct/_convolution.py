@@ -12,7 +12,9 @@ def convolve(
     features: Float[Array, "batch height width inputs"],
     kernel: Float[Array, "3 3 inputs outputs"],
     bias: Float[Array, " outputs"],
-) -> Float[Array, "batch height width outputs"]:
+    *,
+    doubled: bool = False,
+) -> Float[Array, "batch _ _ outputs"]:
     """Convolve with a 3×3 kernel, the features continued by reflection at their edges.
 
     The reflection does not repeat the edge itself (`numpy.pad`'s `"reflect"`); an axis of length
@@ -22,44 +24,32 @@ def convolve(
         features: Features, NHWC.
         kernel: Kernel, HWIO.
         bias: One number an output channel.
+        doubled: Whether the features' size is doubled before, by nearest neighbour.
 
     Returns:
-        Features of the same height and width.
+        Features of the same height and width, or of twice these.
     """
-    return _convolve_reflected(features, kernel, bias, on_cpu=_on_cpu())
+    on_cpu = jax.default_backend() == "cpu"
+    return _convolve(features, kernel, bias, doubled=doubled, on_cpu=on_cpu)
 
 
-def convolve_doubled(
-    features: Float[Array, "batch height width inputs"],
-    kernel: Float[Array, "3 3 inputs outputs"],
-    bias: Float[Array, " outputs"],
-) -> Float[Array, "batch _ _ outputs"]:
-    """Double the size of features by nearest neighbour, then `convolve` them.
+# A compiled function within compiled functions: it is traced once a shape, and not once a layer.
+@partial(jax.jit, static_argnames=("doubled", "on_cpu"))
+def _convolve(features: Array, kernel: Array, bias: Array, *, doubled: bool, on_cpu: bool) -> Array:
+    if doubled:
+        result = _convolve_doubled(features, kernel, on_cpu)
+    else:
+        result = _valid(_reflect(_reflect(features, axis=1), axis=2), kernel, on_cpu)
+    return result + bias[None, None, None]
+
+
+def _convolve_doubled(features: Array, kernel: Array, on_cpu: bool) -> Array:
+    """Convolve features of twice the size, without making them.
 
     Two of the three rows that a pixel sees are the same one, and two of the columns: so each of the
     four pixels that come of one is a 2×2 convolution, with 4/9 of the multiplications. Reflection
     becomes repetition of the edge.
-
-    Args:
-        features: Features, NHWC.
-        kernel: Kernel, HWIO.
-        bias: One number an output channel.
-
-    Returns:
-        Features of twice the height and width.
     """
-    return _convolve_doubled(features, kernel, bias, on_cpu=_on_cpu())
-
-
-# Compiled functions within compiled functions: each is traced once a shape, and not once a layer.
-@partial(jax.jit, static_argnames="on_cpu")
-def _convolve_reflected(features: Array, kernel: Array, bias: Array, *, on_cpu: bool) -> Array:
-    padded = _reflect(_reflect(features, axis=1), axis=2)
-    return _convolve(padded, kernel, on_cpu) + bias[None, None, None]
-
-
-@partial(jax.jit, static_argnames="on_cpu")
-def _convolve_doubled(features: Array, kernel: Array, bias: Array, *, on_cpu: bool) -> Array:
     batch, height, width, _ = features.shape
     padded = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     rows = []
@@ -67,18 +57,13 @@ def _convolve_doubled(features: Array, kernel: Array, bias: Array, *, on_cpu: bo
         columns = []
         for right in (0, 1):
             merged = _merge_taps(_merge_taps(kernel, 0, lower), 1, right)
-            result = _convolve(padded, merged, on_cpu)
+            result = _valid(padded, merged, on_cpu)
             columns.append(result[:, lower : lower + height, right : right + width])
         rows.append(jnp.stack(columns, 3))
-    result = jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
-    return result + bias[None, None, None]
+    return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
 
 
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
-
-
-def _convolve(features: Array, kernel: Array, on_cpu: bool) -> Array:
+def _valid(features: Array, kernel: Array, on_cpu: bool) -> Array:
     """Convolve features that are not continued.
 
     XLA's CPU backend uses all cores for "SAME" and in effect one for "VALID", so there the outer

@@ -1,10 +1,9 @@
 """Masks: which style goes where, and which part of a picture a style is taken from."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,8 +11,7 @@ from PIL import Image
 
 from ._errors import ImageError, WctError
 from ._image import resize
-from ._moments import Moments, merge_moments, moments
-from ._transform import AffineMap
+from ._moments import Moments, merge_moments
 
 MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray
 """A mask as users have it: a path, a Pillow image, or an array `(height, width)` of bool, uint8 or
@@ -72,31 +70,6 @@ def split_labels(labels: MaskLike) -> list[Float[np.ndarray, "height width"]]:
     return [(values == value).astype(np.float32) for value in np.unique(values)]
 
 
-def restyle(
-    features: Float[Array, "batch height width channels"],
-    inside: Float[Array, "1 height width"],
-    masks: Float[Array, "regions height width"],
-    styles: Moments,
-    find_map: Callable[[Moments, Moments], AffineMap],
-) -> Float[Array, "batch height width channels"]:
-    """Give each region of the features a style of its own; what no mask covers stays as it is.
-
-    Args:
-        features: Features of one level.
-        inside: Share of the picture in each cell.
-        masks: Share of each region in each cell, all together at most 1.
-        styles: The moments of each region's style, along the leading axis.
-        find_map: From a region's moments and its style's to the map of its features.
-    """
-    whole = moments(features, inside)
-    mapped = (1 - masks.sum(0))[None, :, :, None] * features
-    for index, mask in enumerate(masks):
-        content = steady(moments(features, inside * mask[None]), whole)
-        style = jax.tree.map(lambda value, index=index: value[index][None], styles)
-        mapped = mapped + mask[None, :, :, None] * find_map(content, style)(features)
-    return mapped
-
-
 def steady(region: Moments, whole: Moments) -> Moments:
     """Shrink a region's moments towards the whole picture's, the more so the smaller it is.
 
@@ -116,16 +89,11 @@ def steady(region: Moments, whole: Moments) -> Moments:
     return merge_moments(region, prior)
 
 
-def share_out(masks: Float[Array, "regions height width"]) -> Float[Array, "regions height width"]:
+def share_out(
+    masks: Float[Array, "regions *rest"],
+) -> Float[Array, "regions *rest"]:
     """Scale masks down where they overlap, so that together they are at most 1."""
     return masks / jnp.maximum(masks.sum(0), 1)[None]
-
-
-def to_cells(masks: Float[Array, "regions height width"], cell: int) -> Float[Array, "regions _ _"]:
-    """Average masks over square cells of that many pixels."""
-    regions, height, width = masks.shape
-    cells = masks.reshape(regions, height // cell, cell, width // cell, cell)
-    return cells.mean((2, 4))
 
 
 def count_styles(masks: Sequence[object], styles: Sequence[object]) -> None:

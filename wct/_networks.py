@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ._convolution import convolve, convolve_doubled
+from ._convolution import convolve
 from ._layers import layer_channels, layer_names
 
 
@@ -35,8 +35,7 @@ class Convolution(nnx.Module):
         self, features: Float[Array, "batch height width inputs"], *, doubled: bool = False
     ) -> Float[Array, "batch _ _ outputs"]:
         """Convolve features, doubled in size before that if need be."""
-        operation = convolve_doubled if doubled else convolve
-        return operation(features, self.kernel[...], self.bias[...])
+        return convolve(features, self.kernel[...], self.bias[...], doubled=doubled)
 
 
 class Encoder(nnx.Module):

@@ -36,7 +36,7 @@ class Published:
         self, function, moments: Moments, ridge: float
     ) -> Float[Array, "*sets channels channels"]:
         covariance = moments.covariance
-        shifted = covariance + ridge * identity(moments)
+        shifted = covariance + ridge * identity(covariance)
         residue = moments.residue
         residue = jnp.zeros_like(covariance) if residue is None else residue
         nothing, cut = (jnp.asarray(value, covariance.dtype) for value in (0, self.cut))

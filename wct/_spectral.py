@@ -24,6 +24,11 @@ _ITERATIONS = 100
 _CONVERGED = 1e-10
 
 
+def identity(matrices: Array) -> Array:
+    """Return the identity matrix I, of the shape of these matrices."""
+    return jnp.broadcast_to(jnp.eye(matrices.shape[-1], dtype=matrices.dtype), matrices.shape)
+
+
 def _spectral(
     formula: Callable[[Array, Array], tuple[Array, Array]],
     by_products: Callable[[Array, Array, Array], Array] | None = None,
@@ -104,8 +109,8 @@ def _in_float64(function: Callable[[Array, Array, Array], Any]) -> Callable[...,
 
 def _newton_schulz(matrix: Array, cut: Array) -> Array:
     """Return (Σ + cut I)^(−1/2), by matrix products alone."""
-    identity = _identity(matrix)
-    shifted = matrix + cut * identity
+    unit = identity(matrix)
+    shifted = matrix + cut * unit
     scale = jnp.linalg.norm(shifted)
 
     def unfinished(state):
@@ -114,12 +119,12 @@ def _newton_schulz(matrix: Array, cut: Array) -> Array:
 
     def improve(state):
         root, inverse, _, count = state
-        unit = product(inverse, root)
-        step = 1.5 * identity - 0.5 * unit
-        error = jnp.linalg.norm(unit - identity)
+        near_unit = product(inverse, root)
+        step = 1.5 * unit - 0.5 * near_unit
+        error = jnp.linalg.norm(near_unit - unit)
         return product(root, step), product(step, inverse), error, count + 1
 
-    start = shifted / scale, identity, jnp.asarray(jnp.inf, matrix.dtype), 0
+    start = shifted / scale, unit, jnp.asarray(jnp.inf, matrix.dtype), 0
     _, inverse, _, _ = lax.while_loop(unfinished, improve, start)
     return inverse / jnp.sqrt(scale)
 
@@ -182,12 +187,8 @@ def _invert(values: Array) -> Array:
 
 def _fade(near: Array) -> Array:
     """(1 − t)² (1 + 5t/2 + 35t²/8): the series of (1 − t)^(−1/2) for small t, and 0 for t = 1."""
-    one, square = _identity(near), product(near, near)
+    one, square = identity(near), product(near, near)
     return product(one - 2 * near + square, one + 2.5 * near + 4.375 * square)
-
-
-def _identity(matrix: Array) -> Array:
-    return jnp.eye(len(matrix), dtype=matrix.dtype)
 
 
 def _symmetric(matrix: Array) -> Array:
@@ -198,7 +199,7 @@ root = _spectral(
     _root,
     # λ y (1 + t/2), which is zero where λ is.
     lambda matrix, inverse, near: _symmetric(
-        product(matrix, product(inverse, _identity(matrix) + near / 2))
+        product(matrix, product(inverse, identity(matrix) + near / 2))
     ),
 )
 inverse_root = _spectral(

@@ -10,21 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float
 
-from ._by_name import find_transform
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
 from ._layers import stride
-from ._masks import MaskLike, read_mask, restyle, share_out, steady, to_cells
+from ._level import decode, find_maps, measure, restyle, to_cells
+from ._masks import MaskLike, read_mask, share_out, steady
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
 from ._padding import Size, coverage, mirror, size_of, to_canvas
-from ._recipe import DEFAULT, Recipe, Share, check_levels, find_recipe
+from ._recipe import DEFAULT, Recipe, Share, Step, check_levels, find_recipe
 from ._style import Style
 from ._swap import swap_patches
-from ._transform import AffineMap, add_ridge, color, whiten
+from ._transform import add_ridge, color, whiten
 from ._weights import load_model, named_tensors
 
 Scalar = Float[Array, ""]
@@ -174,29 +173,20 @@ class Stylizer(nnx.Module):
         Takes and raises what calling the stylizer does.
         """
         recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
-        steps = [(self._decoder(step.level), step) for step in recipe.steps()]
-        if style.model != self.mark:
-            raise WctError(
-                f"the style was measured by the model {style.model!r}, but this is {self.mark!r}: "
-                "read its picture with this one"
-            )
+        work = self.plan(style, recipe, None if masks is None else len(masks))
         if masks is not None and patches:
             raise WctError("style-swap knows no masks: give masks or patches")
         _, height, width, _ = content.shape
         canvas = to_canvas(content)
         if masks is not None:
-            if style.levels[0].mean.shape[:-1] != masks.shape[:1]:
-                raise WctError(
-                    f"{len(masks)} masks need the moments of as many styles along a leading axis"
-                )
             masks = share_out(to_canvas(masks[..., None])[..., 0])
-        for decoder, step in steps:
+        for decoder, wanted, step in work:
             canvas = _repaint(
                 self.encoder,
                 decoder,
                 canvas,
                 size_of(height, width),
-                style.levels[step.level - 1],
+                wanted,
                 step.alpha,
                 step.detail,
                 recipe.ridge,
@@ -207,13 +197,43 @@ class Stylizer(nnx.Module):
             )
             yield canvas[:, :height, :width]
 
-    def _decoder(self, level: int) -> Decoder:
-        if f"decoder{level}" not in self.decoders:
-            raise WeightsError(
-                f"the model {self.name!r} has no decoder for level {level}: "
-                f"choose other levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
+    def plan(
+        self, style: Style, recipe: Recipe, regions: int | None = None
+    ) -> list[tuple[Decoder, Moments, Step]]:
+        """Return what each step of the chain takes: decoder, the style's moments, strengths.
+
+        Args:
+            style: The style, or those of the regions along a leading axis of its moments.
+            recipe: The recipe.
+            regions: The number of regions, if there are any.
+
+        Raises:
+            WctError: The recipe has a value that is out of range or unknown, or the style is of
+                another model or not one for each region.
+            WeightsError: The model has no decoder for a level.
+        """
+        steps = recipe.steps()
+        for level in recipe.levels:
+            if f"decoder{level}" not in self.decoders:
+                raise WeightsError(
+                    f"the model {self.name!r} has no decoder for level {level}: choose other "
+                    f"levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
+                )
+        if style.model != self.mark:
+            raise WctError(
+                f"the style was measured by the model {style.model!r}, but this is {self.mark!r}: "
+                "read its picture with this one"
             )
-        return self.decoders[f"decoder{level}"]
+        levels = style.levels
+        if regions is not None and levels[0].mean.shape[:-1] != (regions,):
+            raise WctError(
+                f"{regions} masks need the moments of as many styles along a leading axis"
+            )
+        if levels[0].mean.ndim == 1:
+            levels = jax.tree.map(lambda value: value[None], levels)
+        return [
+            (self.decoders[f"decoder{step.level}"], levels[step.level - 1], step) for step in steps
+        ]
 
 
 @partial(jax.jit, static_argnames=("transform", "solver"))
@@ -235,34 +255,19 @@ def _repaint(
     canvas = mirror(canvas, size)
     features = encoder(canvas, decoder.level)[-1]
     inside = coverage(features, size, decoder.level)
-
-    def find_map(content: Moments, style: Moments) -> AffineMap:
-        affine = find_transform(transform, solver)(add_ridge(content, ridge), style)
-        return affine.blend(strength)
-
-    restyled = jnp.ones((1, 1, 1, 1))
-    if masks is None:
-        if style.mean.ndim == 1:
-            style = jax.tree.map(lambda value: value[None], style)
-        content = moments(features, inside)
-        if patches is None:
-            mapped = find_map(content, style)(features)
-        else:
-            white = whiten(add_ridge(content, ridge), solver=solver)(features)
-            swapped = color(style, solver=solver)(swap_patches(white, patches))
-            mapped = strength * swapped + (1 - strength) * features
+    cells = None
+    if masks is not None:
+        masks = mirror(masks[..., None], size)[:, None, ..., 0]
+        cells = to_cells(masks, decoder.level)
+    content = measure(features, inside, cells)
+    if patches is None:
+        maps = find_maps(content, style, strength, ridge, transform, solver)
+        mapped = restyle(features, maps, cells)
     else:
-        masks = mirror(masks[..., None], size)[..., 0]
-        cells = to_cells(masks, stride(decoder.level))
-        mapped = restyle(features, inside, cells, style, find_map)
-        restyled = masks.sum(0)[None, :, :, None]
-    result = decoder(mapped)
-    share = 1 - restyled * strength * (1 - detail)
-    return lax.cond(
-        jnp.any(share > 0),
-        lambda: result + share * (canvas - decoder(features)),
-        lambda: result,
-    )
+        white = whiten(add_ridge(content[0], ridge), solver=solver)(features)
+        swapped = color(style, solver=solver)(swap_patches(white, patches))
+        mapped = strength * swapped + (1 - strength) * features
+    return decode(decoder, canvas, features, mapped, masks, strength, detail)
 
 
 @partial(jax.jit, static_argnames="levels")
@@ -294,6 +299,6 @@ def _measure(
         inside = coverage(features, size, level)
         found = moments(features, inside)
         if weights is not None:
-            found = steady(moments(features, inside * to_cells(weights, stride(level))), found)
+            found = steady(moments(features, inside * to_cells(weights[None], level)[0]), found)
         measured.append(replace(found, residue=None))
     return jax.tree.map(lambda value: value[0], tuple(measured))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._moments import Moments, map_moments
-from ._spectral import inverse_root, product, root
+from ._spectral import identity, inverse_root, product, root
 
 _ROUNDING = 1e-7
 """What float32 rounds a covariance by, relative to its largest eigenvalue."""
@@ -46,9 +46,8 @@ class AffineMap:
 
     def blend(self, strength: Float[Array, ""]) -> "AffineMap":
         """Return f ↦ α (A f + b) + (1 − α) f, for the strength α in [0, 1]."""
-        identity = jnp.eye(self.matrix.shape[-1], dtype=self.matrix.dtype)
-        identity = jnp.broadcast_to(identity, self.matrix.shape)
-        return AffineMap(strength * self.matrix + (1 - strength) * identity, strength * self.offset)
+        matrix = strength * self.matrix + (1 - strength) * identity(self.matrix)
+        return AffineMap(matrix, strength * self.offset)
 
 
 def whitening(
@@ -175,7 +174,7 @@ def match_deviations(content: Moments, style: Moments) -> AffineMap:
     ratio = jnp.where(varies, theirs, 0) / jnp.where(varies, ours, 1)
     positive = ratio > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, ratio, 1)), 0)
-    return centred(scale[..., None] * identity(content), content, style)
+    return centred(scale[..., None] * identity(content.covariance), content, style)
 
 
 def match_means(content: Moments, style: Moments) -> AffineMap:
@@ -185,7 +184,7 @@ def match_means(content: Moments, style: Moments) -> AffineMap:
         content: Moments of the features that the map is for.
         style: Moments whose mean the mapped features are to have.
     """
-    return centred(identity(content), content, style)
+    return centred(identity(content.covariance), content, style)
 
 
 def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
@@ -199,7 +198,7 @@ def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
         ridge: The factor r, at least 0.
     """
     variance = jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
-    added = (ridge * variance)[..., None, None] * identity(content)
+    added = (ridge * variance)[..., None, None] * identity(content.covariance)
     return replace(content, covariance=content.covariance + added)
 
 
@@ -208,12 +207,6 @@ def centred(
 ) -> AffineMap:
     """Return f ↦ A (f − m_c) + m_s."""
     return AffineMap(matrix, style.mean - product(matrix, content.mean[..., None])[..., 0])
-
-
-def identity(moments: Moments) -> Float[Array, "*sets channels channels"]:
-    """Return the identity matrix I, of the covariances' shape."""
-    unit = jnp.eye(moments.mean.shape[-1], dtype=moments.mean.dtype)
-    return jnp.broadcast_to(unit, moments.covariance.shape)
 
 
 def _floor(content: Moments) -> Float[Array, "*sets"]:

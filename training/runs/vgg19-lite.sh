@@ -3,9 +3,9 @@
 #
 #   training/runs/vgg19-lite.sh VGG19.safetensors PHOTOGRAPHS PAINTINGS TEXTURES
 #
-# It takes about three and a half hours on 2 CPU cores; on one H200 some minutes are expected, which is not
-# measured. docs/weights.md has the figures to expect, and says in what the shipped weights departed
-# from these settings.
+# It takes about three and a half hours on 2 CPU cores; on one H200 some minutes are expected, which
+# is not measured. docs/weights.md has the figures to expect, and says in what the shipped weights
+# departed from these settings.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

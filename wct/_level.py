@@ -1,0 +1,130 @@
+"""What the chain does at one level, on features: measure, find the maps, apply them, decode.
+
+Of a whole picture at once, or of its tiles: moments of tiles add up, and a map is one for all.
+
+`masks` are regions with styles of their own, `(regions, #batch, height, width)`, in pixels; `cells`
+are the same masks averaged over the features' cells. Without regions both are None.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ._by_name import find_transform
+from ._layers import stride
+from ._masks import steady
+from ._moments import Moments, moments
+from ._networks import Decoder
+from ._recipe import Share
+from ._transform import AffineMap, add_ridge
+
+Scalar = Float[Array, ""]
+Features = Float[Array, "batch height width channels"]
+Cells = Float[Array, "regions #batch height width"]
+Content = tuple[Moments, Moments | None]
+"""Moments of a picture, and of its regions, if it has any, along a leading axis."""
+
+
+def to_cells(masks: Float[Array, "regions #batch height width"], level: int) -> Cells:
+    """Average masks over the cells of a level's features."""
+    *sets, height, width = masks.shape
+    cell = stride(level)
+    cells = masks.reshape(*sets, height // cell, cell, width // cell, cell)
+    return cells.mean((-3, -1))
+
+
+def measure(
+    features: Features, inside: Float[Array, "#batch height width"], cells: Cells | None
+) -> Content:
+    """Measure the moments of features and of their regions.
+
+    Args:
+        features: Features of one level.
+        inside: How much of each cell counts, 0 … 1.
+        cells: Share of each region in each cell, all together at most 1.
+    """
+    whole = moments(features, inside)
+    if cells is None:
+        return whole, None
+    return whole, _stack([moments(features, inside * cell) for cell in cells])
+
+
+def find_maps(
+    content: Content,
+    style: Moments,
+    strength: Scalar,
+    ridge: Share,
+    transform: str,
+    solver: str,
+) -> AffineMap:
+    """Find the map of a picture's features, or the maps of its regions', along a leading axis.
+
+    Args:
+        content: The picture's moments.
+        style: The style's, with the content's leading axis, or each region's style along it.
+        strength: How much of the style, 0 … 1.
+        ridge: See `Recipe`, as of the names of transform and solver.
+        transform: A transform's name.
+        solver: A solver's name.
+    """
+
+    def find_map(content: Moments, style: Moments) -> AffineMap:
+        affine = find_transform(transform, solver)(add_ridge(content, ridge), style)
+        return affine.blend(strength)
+
+    whole, parts = content
+    if parts is None:
+        return find_map(whole, style)
+    regions = range(len(parts.mean))
+    return _stack(
+        [find_map(steady(_take(parts, i), whole), _take(style, slice(i, i + 1))) for i in regions]
+    )
+
+
+def restyle(features: Features, maps: AffineMap, cells: Cells | None) -> Features:
+    """Apply a map to features, or to each region its own; what no mask covers stays as it is."""
+    if cells is None:
+        return maps(features)
+    mapped = (1 - cells.sum(0))[..., None] * features
+    for index, cell in enumerate(cells):
+        mapped = mapped + cell[..., None] * _take(maps, index)(features)
+    return mapped
+
+
+def decode(
+    decoder: Decoder,
+    canvas: Float[Array, "batch _ _ 3"],
+    features: Features,
+    mapped: Features,
+    masks: Float[Array, "regions #batch _ _"] | None,
+    strength: Scalar,
+    detail: Scalar,
+) -> Float[Array, "batch _ _ 3"]:
+    """Decode mapped features, and give back of what the decoder loses of its input.
+
+    Args:
+        decoder: The level's decoder.
+        canvas: The picture.
+        features: Its features.
+        mapped: The same, in the style.
+        masks: Where the style goes; all over without any.
+        strength: How much of the style there is, 0 … 1.
+        detail: Share of the loss that is given back where the style is at full strength.
+    """
+    restyled = jnp.ones((1, 1, 1, 1)) if masks is None else masks.sum(0)[..., None]
+    result = decoder(mapped)
+    share = 1 - restyled * strength * (1 - detail)
+    return lax.cond(
+        jnp.any(share > 0),
+        lambda: result + share * (canvas - decoder(features)),
+        lambda: result,
+    )
+
+
+def _take(tree, index):
+    return jax.tree.map(lambda value: value[index], tree)
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *values: jnp.stack(values), *trees)
