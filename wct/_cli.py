@@ -6,7 +6,9 @@ import inspect
 import io
 import json
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +18,6 @@ import click
 from ._bench import measure_speed
 from ._cli_models import models
 from ._errors import WctError
-from ._layers import LEVELS
 from ._stylize import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
@@ -84,6 +85,13 @@ _weights = _argument_of(
 @click.version_option(__version__, prog_name="wct")
 def main() -> None:
     """Repaint any picture in the style of any other."""
+    if threading.current_thread() is threading.main_thread():  # else it cannot be done, nor need be
+        signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, _: object) -> None:
+    """Exit as on Ctrl-C, so that what is unfinished is removed."""
+    sys.exit(128 + number)
 
 
 @main.command()
@@ -130,6 +138,12 @@ def main() -> None:
 @_argument_of(stylize_image, "colors", "--colors", metavar="NAME")
 @_argument_of(stylize_image, "size", "--size", type=click.IntRange(1))
 @_argument_of(stylize_image, "style_size", "--style-size", type=click.IntRange(1))
+@_argument_of(stylize_image, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
+@_argument_of(stylize_image, "memory", "--memory", metavar="BYTES")
+@_argument_of(
+    stylize_image, "scratch", "--scratch", type=click.Path(file_okay=False), metavar="DIRECTORY"
+)
+@_argument_of(stylize_image, "allow_large", "--allow-large", is_flag=True)
 @_argument_of(stylize_image, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def stylize(
@@ -140,8 +154,6 @@ def stylize(
     weights: tuple[tuple[float, ...], ...],
     masks: tuple[str, ...],
     labels: str | None,
-    levels: tuple[int, ...] | None,
-    refine: int,
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -161,14 +173,12 @@ def stylize(
         find_format(output)
         if not overwrite:
             refuse_existing(Path(output))
-    with _progress(len(LEVELS if levels is None else levels) + refine) as progress:
+    with _progress() as progress:
         result = stylize_image(
             _source(content),
             [_source(each) for each in styles],
             weights=weights or None,
             masks=_masks(masks, labels),
-            levels=levels,
-            refine=refine,
             progress=progress,
             **options,
         )
@@ -211,7 +221,7 @@ def texture(
     find_format(output)
     if not overwrite:
         refuse_existing(Path(output))
-    with _progress(passes) as progress:
+    with _progress() as progress:
         result = make_texture(
             [_source(each) for each in styles],
             (size[0], size[1]),
@@ -230,6 +240,7 @@ def texture(
     "-o", "--output", required=True, help="Where to write the style: a .safetensors file."
 )
 @_argument_of(measure_style, "style_size", "--style-size", type=click.IntRange(1))
+@_argument_of(measure_style, "memory", "--memory", metavar="BYTES")
 @_argument_of(measure_style, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any) -> None:
@@ -265,9 +276,9 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
     find_format(output)
     if not overwrite:
         refuse_existing(Path(output))
-    from ._demo import STYLES, draw_sheet
+    from ._demo import draw_sheet
 
-    with _progress(len(STYLES)) as progress:
+    with _progress() as progress:
         sheet = draw_sheet(alpha=alpha, model=model, progress=progress)
     write_image(sheet, output, overwrite=overwrite)
     click.echo(output)
@@ -347,7 +358,7 @@ def _source(argument: str) -> str | IO[bytes]:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[object], object] | None]:
+def _progress() -> Iterator[Callable[[float], object] | None]:
     """Show a bar on standard error while the block runs, if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
@@ -356,5 +367,5 @@ def _progress(total: int) -> Iterator[Callable[[object], object] | None]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("level" if total else "", total=total)
-        yield lambda _: bar.advance(task)
+        task = bar.add_task("", total=1)
+        yield lambda share: bar.update(task, completed=share)

@@ -1,8 +1,11 @@
 """Colours: the content's kept, or the style's changed to them beforehand."""
 
+from functools import reduce
+
 import numpy as np
 
 from ._errors import look_up
+from ._image import strips, to_floats
 
 COLORS = ("style", "luminance", "matched")
 """Whose colours a result has: the style's; the content's, with the result's lightness; or, by a
@@ -53,7 +56,7 @@ def match_colors(style: np.ndarray, content: np.ndarray) -> np.ndarray:
 
     Args:
         style: `(height, width, 3)`, sRGB in [0, 1].
-        content: The same, of any size.
+        content: The same, of any size; or uint8.
 
     References:
         L. Gatys, M. Bethge, A. Hertzmann, E. Shechtman, "Preserving Color in Neural Artistic Style
@@ -61,11 +64,13 @@ def match_colors(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     """
     import jax.numpy as jnp
 
-    from ._moments import moments
+    from ._moments import merge_moments, moments
     from ._transform import optimal_transport
 
-    ours, theirs = (jnp.asarray(to_linear(pixels), jnp.float32) for pixels in (style, content))
-    matched = optimal_transport(moments(ours), moments(theirs))(ours)
+    ours = jnp.asarray(to_linear(style), jnp.float32)
+    light = (to_linear(to_floats(content[rows])) for rows in strips(len(content)))
+    theirs = reduce(merge_moments, (moments(jnp.asarray(part, jnp.float32)) for part in light))
+    matched = optimal_transport(moments(ours), theirs)(ours)
     return to_srgb(np.asarray(matched, np.float64)).astype(np.float32)
 
 

@@ -22,21 +22,21 @@ def draw_sheet(
     *,
     alpha: float | None = None,
     model: str | os.PathLike[str] = "vgg19-lite",
-    progress: Callable[[str], object] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Image.Image:
     """Stylize the demonstration's picture in each of `STYLES`.
 
     Args:
         alpha: Strength of the styles, 0 … 1; the preset's by default.
         model: A model's name or directory.
-        progress: Called with the style's name when a picture is done.
+        progress: Called after each picture with the share of them that is done.
 
     Returns:
         A sheet: the picture itself, then its versions, each with its style in the corner.
     """
     content = _content()
     cells = [content]
-    for name in STYLES:
+    for count, name in enumerate(STYLES, start=1):
         style = draw_style(name, _SIDE)
         cell = np.array(stylize(content, style, alpha, model=model))
         inset = np.pad(resize(style, (_SIDE // 4, _SIDE // 4)), ((_GAP, 0), (0, _GAP), (0, 0)),
@@ -44,7 +44,7 @@ def draw_sheet(
         cell[-len(inset) :, : len(inset)] = inset
         cells.append(cell)
         if progress is not None:
-            progress(name)
+            progress(count / len(STYLES))
     framed = [np.pad(cell, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=1) for cell in cells]
     rows = [
         np.concatenate(framed[first : first + _COLUMNS], axis=1)

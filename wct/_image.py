@@ -10,11 +10,12 @@ import io
 import os
 import threading
 import warnings
-from dataclasses import dataclass
-from typing import IO, Literal, Protocol, cast, runtime_checkable
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ._errors import ImageError
 
@@ -41,7 +42,9 @@ ImageLike = str | os.PathLike[str] | Readable | Image.Image | np.ndarray | Suppo
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 _TOLERANCE = 1e-3  # how far beyond [0, 1] resampling and rounding may carry an honest picture
+_STRIP = 256  # rows
 _GREYS = ("1", "L", "LA", "La")
+ABOUT = ("exif", "xmp", "dpi")
 _opening = threading.Lock()  # filters of warnings are global: one thread changes them at a time
 
 
@@ -50,36 +53,55 @@ class Picture:
     """A picture that was read, and what its result is to be given back as.
 
     Attributes:
-        pixels: float32 `(height, width, 3)`, sRGB in [0, 1].
-        alpha: float32 `(height, width)` opacity in [0, 1], or None for an opaque picture.
+        stored: Its pixels, `(height, width, 3)`, sRGB: uint8 if it came so, else float32 in [0, 1].
+        stored_alpha: Its opacity, `(height, width)`, likewise; None of an opaque picture.
         kind: What the picture was: a file or Pillow image, or an array of floats or of uint8.
+        about: What is known of it besides, as Pillow has it: EXIF, XMP and resolution.
     """
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None
+    stored: np.ndarray
+    stored_alpha: np.ndarray | None
     kind: Literal["pillow", "float", "uint8"]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """float32 `(height, width, 3)`, sRGB in [0, 1]."""
+        return to_floats(self.stored)
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """float32 `(height, width)` opacity in [0, 1], or None for an opaque picture."""
+        return None if self.stored_alpha is None else to_floats(self.stored_alpha)
 
     def like(self, pixels: np.ndarray) -> Image.Image | np.ndarray:
         """Give `pixels` back as the kind of thing this picture was.
 
         Args:
-            pixels: `(height, width, 3)` floats, sRGB; clipped to [0, 1]. Of any size.
+            pixels: `(height, width, 3)`, sRGB: floats, clipped to [0, 1], or uint8. Of any size.
 
         Returns:
             A Pillow image (mode RGB, or RGBA with this picture's alpha, resized where the sizes
             differ), a float32 array or a uint8 array (rounded) of the shape of `pixels`.
         """
-        pixels = np.clip(np.asarray(pixels, np.float32), 0, 1)
         if self.kind == "float":
-            return pixels
-        if self.kind == "pillow" and self.alpha is not None:
-            height, width, _ = pixels.shape
-            pixels = np.dstack([pixels, resize(self.alpha, (height, width))])
-        rounded = to_bytes(pixels)
-        return rounded if self.kind == "uint8" else Image.fromarray(rounded)
+            return np.clip(to_floats(np.asarray(pixels)), 0, 1)
+        rounded = to_bytes(np.asarray(pixels))
+        if self.kind == "uint8":
+            return rounded
+        if self.stored_alpha is not None:
+            rounded = np.dstack([rounded, self.alpha_bytes(rounded.shape[:2])])
+        image = Image.fromarray(rounded)
+        image.info.update(self.about)
+        return image
+
+    def alpha_bytes(self, size: tuple[int, int]) -> np.ndarray:
+        """Return the opacity as uint8 `(height, width)`, resampled to this size."""
+        assert self.stored_alpha is not None
+        return to_bytes(resize(self.stored_alpha, size))
 
 
-def read_image(source: ImageLike) -> Picture:
+def read_image(source: ImageLike, *, allow_large: bool = False) -> Picture:
     """Read a picture from a file, a binary stream, a Pillow image or an array.
 
     Of files and Pillow images the EXIF orientation and the embedded colour profile are applied (a
@@ -89,6 +111,8 @@ def read_image(source: ImageLike) -> Picture:
 
     Args:
         source: The picture; see `ImageLike`. A stream is left open.
+        allow_large: Read it even if it has more than `PIL.Image.MAX_IMAGE_PIXELS` pixels: a small
+            file can hold so many that they fill the memory.
 
     Returns:
         The picture, with pixels float32 `(height, width, 3)`, sRGB in [0, 1].
@@ -97,41 +121,80 @@ def read_image(source: ImageLike) -> Picture:
         ImageError: If there is no such file, if it is no image, damaged, or larger than
             `PIL.Image.MAX_IMAGE_PIXELS`, or if an array has another shape, dtype or range.
     """
-    try:
+    with reading(source):
         if isinstance(source, str | os.PathLike | Image.Image | Readable):
-            return _from_pillow(source)
+            return _from_pillow(source, allow_large)
         if isinstance(source, SupportsArray):
             return _from_array(np.asarray(source))
         raise ImageError("give a path, a binary stream, a Pillow image or an array.")
+
+
+def read_size(source: str | os.PathLike[str], *, allow_large: bool = False) -> tuple[int, int]:
+    """Return height and width of the picture in a file, upright, without reading its pixels.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    with reading(source), _open(source, allow_large) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return (width, height) if turned else (height, width)
+
+
+@contextlib.contextmanager
+def reading(source: object) -> Iterator[None]:
+    """Make of whatever goes wrong in reading a picture an `ImageError` that names it."""
+    try:
+        yield
     except ImageError as error:
         raise ImageError(f"Cannot read {_name(source)}: {error}") from error.__cause__
+    except Exception as error:  # decoders raise nearly anything for a damaged file
+        raise ImageError(f"Cannot read {_name(source)}: {_cause(error)}") from error
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Round values in [0, 1] to uint8."""
-    return np.rint(pixels * 255).astype(np.uint8)
+    """Round values, clipped to [0, 1], to uint8; what is uint8 stays as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    out = np.empty(pixels.shape, np.uint8)
+    for rows in strips(len(pixels)):
+        out[rows] = np.rint(np.clip(pixels[rows].astype(np.float32), 0, 1) * 255)
+    return out
+
+
+def to_floats(values: np.ndarray) -> np.ndarray:
+    """Return values in [0, 1], from uint8 or as they are, as float32."""
+    floats = values.astype(np.float32, copy=False)
+    return floats / 255 if values.dtype == np.uint8 else floats
+
+
+def strips(height: int) -> Iterator[slice]:
+    """Cover a picture's rows with strips, so that not all of it need be at hand in floats."""
+    for top in range(0, height, _STRIP):
+        yield slice(top, min(top + _STRIP, height))
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resample a picture by Lanczos' filter, widened when shrinking so that nothing aliases.
 
     Args:
-        pixels: `(height, width, channels)` or `(height, width)` floats in [0, 1].
+        pixels: `(height, width, channels)` or `(height, width)`, uint8 or floats in [0, 1].
         size: The new `(height, width)`, both at least 1.
 
     Returns:
         float32, of the new height and width, clipped to [0, 1]; a picture that has the size
-        already is returned as it is.
+        already is only converted.
     """
-    pixels = np.asarray(pixels, np.float32)
     height, width = size
     if pixels.shape[:2] == (height, width):
-        return pixels
-    planes = [
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS))
-        for plane in np.moveaxis(np.atleast_3d(pixels), 2, 0)
-    ]
-    return np.clip(np.dstack(planes), 0, 1).reshape(height, width, *pixels.shape[2:])
+        return to_floats(pixels)
+    out = np.empty((height, width, *pixels.shape[2:]), np.float32)
+    planes = np.moveaxis(np.atleast_3d(pixels), 2, 0)
+    for plane, target in zip(planes, np.moveaxis(np.atleast_3d(out), 2, 0), strict=True):
+        image = Image.fromarray(to_floats(plane))
+        resized = image.resize((width, height), Image.Resampling.LANCZOS)
+        np.clip(np.asarray(resized), 0, 1, out=target)
+    return out
 
 
 def fit(shape: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -161,41 +224,52 @@ def _name(source: object) -> str:
     return f"an object of type {type(source).__name__}"
 
 
-def _from_pillow(source: str | os.PathLike[str] | Readable | Image.Image) -> Picture:
-    try:
-        with _open(source) as image:
-            image.load()
-            return Picture(*_decode(_upright(image)), kind="pillow")
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly anything for a damaged file
-        match error:
-            case FileNotFoundError():
-                cause = "there is no such file."
-            case IsADirectoryError():
-                cause = "it is a directory; give an image file."
-            case UnidentifiedImageError():
-                cause = "it is no image of a format known here; convert it to PNG or JPEG first."
-            case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-                cause = (
-                    f"it has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller, "
-                    "or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it."
-                )
-            case OSError(strerror=str(reason)):
-                cause = f"{reason}."
-            case _:
-                cause = f"it is damaged or incomplete ({error!r}); get a new copy of it."
-        raise ImageError(cause) from error
+def _cause(error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "there is no such file."
+        case IsADirectoryError():
+            return "it is a directory; give an image file."
+        case UnidentifiedImageError():
+            return "it is no image of a format known here; convert it to PNG or JPEG first."
+        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
+            return (
+                f"it has more than {Image.MAX_IMAGE_PIXELS} pixels (PIL.Image.MAX_IMAGE_PIXELS); "
+                "make it smaller, or, if you trust it, allow it (allow_large=True, --allow-large)."
+            )
+        case OSError(strerror=str(reason)):
+            return f"{reason}."
+        case _:
+            return f"it is damaged or incomplete ({error!r}); get a new copy of it."
 
 
+def _from_pillow(
+    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool
+) -> Picture:
+    with _open(source, allow_large) as image:
+        image.load()
+        image = _upright(image)
+        about = {name: image.info[name] for name in ABOUT if name in image.info}
+        return Picture(*_decode(image), kind="pillow", about=about)
+
+
+@contextlib.contextmanager
 def _open(
-    source: str | os.PathLike[str] | Readable | Image.Image,
-) -> contextlib.AbstractContextManager[Image.Image]:
+    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool
+) -> Iterator[Image.Image]:
     if isinstance(source, Image.Image):
-        return contextlib.nullcontext(source)
+        yield source
+        return
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(cast(IO[bytes], source))
+        limit = Image.MAX_IMAGE_PIXELS
+        try:
+            Image.MAX_IMAGE_PIXELS = None if allow_large else limit
+            image = Image.open(cast(IO[bytes], source))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -216,11 +290,11 @@ def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     alpha = None
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in _GREYS else "RGBA")
-        alpha = np.asarray(image.getchannel("A"), np.float32) / 255
+        alpha = np.asarray(image.getchannel("A"))
     if image.mode not in ("CMYK", "LAB"):
         image = image.convert("L" if image.mode in _GREYS else "RGB")
     srgb = _to_srgb(image, icc) or image.convert("RGB")
-    return np.asarray(srgb, np.float32) / 255, alpha
+    return np.asarray(srgb), alpha
 
 
 def _decode_deep_grey(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -253,7 +327,7 @@ def _from_array(array: np.ndarray) -> Picture:
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise ImageError("the shape must be (height, width, 3).")
     if array.dtype == np.uint8:
-        return Picture(array.astype(np.float32) / 255, None, kind="uint8")
+        return Picture(array, None, kind="uint8")
     if np.issubdtype(array.dtype, np.floating):
         return Picture(_unit(array, 1), None, kind="float")
     raise ImageError("the type must be uint8 (0 to 255) or floating (0 to 1); convert it.")

@@ -13,12 +13,15 @@ from PIL import Image
 
 from ._color import check_colors, match_colors, with_chroma_of
 from ._errors import WctError
-from ._image import ImageLike, fit, read_image, resize, shrink_to
+from ._image import ImageLike, fit, read_image, resize, shrink_to, strips, to_bytes, to_floats
+from ._layers import LEVELS
+from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
+    from ._recipe import Recipe
     from ._style import Style
-    from ._stylizer import Stylizer
+    from ._stylizer import Patches, Stylizer
 
     StyleLike = ImageLike | Style
 
@@ -43,8 +46,12 @@ def stylize(
     refine: int = 0,
     size: int | None = None,
     style_size: int = 512,
+    tile: int | None = None,
+    memory: str | float = DEFAULT_MEMORY,
+    scratch: str | os.PathLike[str] | None = None,
+    allow_large: bool = False,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Image.Image | np.ndarray:
     """Repaint a picture in the style of another one.
 
@@ -84,9 +91,16 @@ def stylize(
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
+        tile: Work on tiles of this side, in pixels; a multiple of 16. The result is that of the
+            whole picture. By default tiles are used, as large as fit, if the whole would need more
+            than `memory`.
+        memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes.
+        scratch: A directory for the pictures between levels, of a picture in tiles. What was done
+            of it stays there if it is interrupted, and the same call goes on from there.
+        allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels: a small file can
+            hold so many that they fill the memory. Only such that you trust.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
-        progress: Called with the level's number when a level is done, and with 0 after each step
-            of refinement.
+        progress: Called now and then with the share of the work that is done, up to 1.
 
     Returns:
         The repainted picture, of the content's kind and size. A path, a stream or a Pillow image
@@ -96,18 +110,16 @@ def stylize(
     Raises:
         ImageError: A picture cannot be read, or an array is not one.
         WeightsError: There is no such model, or it is incomplete or damaged.
-        WctError: Another argument is out of range.
+        WctError: Another argument is out of range, or there is too little memory.
 
     References:
         Y. Li, C. Fang, J. Yang, Z. Wang, X. Lu, M.-H. Yang, "Universal Style Transfer via Feature
         Transforms", NeurIPS 2017.
     """
-    import jax
-
+    from ._large import repaint_large
     from ._masks import count_styles, feathered, read_mask
     from ._mixing import stack_styles
     from ._recipe import find_recipe, vary
-    from ._refine import refine as refine_picture
 
     if refine < 0:
         raise WctError(f"refine must be at least 0 steps, not {refine}")
@@ -122,11 +134,17 @@ def stylize(
         find_recipe(preset), alpha=alpha, levels=levels, detail=detail, transform=transform,
         ridge=ridge, solver=solver,
     )  # fmt: skip
+    budget = read_memory(memory)
     stylizer = find_stylizer(model)
-    picture = read_image(content)
-    pixels = picture.pixels
-    if size is not None:
-        pixels = resize(pixels, fit(pixels.shape[:2], size))
+    picture = read_image(content, allow_large=allow_large)
+    shape = picture.stored.shape[:2] if size is None else fit(picture.stored.shape[:2], size)
+    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile)
+    if side is not None and (swap is not None or refine):
+        raise WctError(
+            f"{'refinement' if refine else 'style-swap'} works on whole pictures: give a smaller "
+            "size, no tile, or more memory"
+        )
+    pixels = resize(picture.stored, shape) if size is not None else picture.stored
     if colors == "matched":
         style = [_recolor(each, pixels, style_size) for each in _listed(style)]
     patches = None
@@ -136,38 +154,78 @@ def stylize(
     if masks is None:
         regions = None
         found = mix_pictures(
-            style, weights, style_size=style_size, model=stylizer, masks=style_masks
+            style, weights, style_size=style_size, model=stylizer, masks=style_masks, budget=budget
         )
     else:
         if weights is not None:
             raise WctError("give masks or weights, not both")
-        styles = read_styles(style, style_size=style_size, model=stylizer, masks=style_masks)
+        styles = read_styles(
+            style, style_size=style_size, model=stylizer, masks=style_masks, budget=budget
+        )
         count_styles(masks, styles)
-        regions = [feathered(read_mask(mask, pixels.shape[:2]), float(feather)) for mask in masks]
-        regions = jax.numpy.stack(regions)
+        regions = [feathered(read_mask(mask, shape), float(feather)) for mask in masks]
         found = stack_styles(styles)
-    result = jax.numpy.asarray(pixels)[None]
-    steps = stylizer.steps(result, found, recipe, masks=regions, patches=patches)
-    for level, result in zip(recipe.levels, steps, strict=True):
-        if progress is not None:
-            jax.block_until_ready(result)
-            progress(level)
-    if refine > 0:
-        for picture_now, _ in refine_picture(
-            stylizer.encoder, result[0].clip(0, 1), jax.numpy.asarray(pixels), found, refine
-        ):
-            result = picture_now[None]
-            if progress is not None:
-                progress(0)
-    repainted = np.asarray(result[0])
-    if colors == "luminance":
-        repainted = with_chroma_of(pixels, repainted.clip(0, 1))
+    repainted = np.empty((*shape, 3), np.float32 if picture.kind == "float" else np.uint8)
+
+    def paste(result: np.ndarray, area: slice | tuple[slice, slice]) -> None:
+        result = result.clip(0, 1)
+        if colors == "luminance":
+            result = with_chroma_of(to_floats(pixels[area]), result)
+        repainted[area] = result if picture.kind == "float" else to_bytes(result)
+
+    with telling():
+        if side is None:
+            result = _repaint_whole(
+                stylizer, pixels, found, recipe, regions, patches, refine, progress or _ignore
+            )
+            for rows in strips(len(result)):
+                paste(result[rows], rows)
+        else:
+            repaint_large(
+                stylizer, pixels, found, recipe, regions,
+                tile=side, scratch=scratch, paste=paste, progress=progress,
+            )  # fmt: skip
     return picture.like(repainted)
+
+
+def _repaint_whole(
+    stylizer: Stylizer,
+    pixels: np.ndarray,
+    style: Style,
+    recipe: Recipe,
+    masks: Sequence[np.ndarray] | None,
+    patches: Patches | None,
+    refine: int,
+    progress: Callable[[float], object],
+) -> np.ndarray:
+    import jax
+
+    from ._refine import refine as refine_picture
+
+    content = jax.numpy.asarray(to_floats(pixels))
+    result = content[None]
+    regions = None if masks is None else jax.numpy.stack(masks)
+    count = len(recipe.levels) + refine
+    steps = stylizer.steps(result, style, recipe, masks=regions, patches=patches)
+    for done, result in enumerate(steps, start=1):
+        jax.block_until_ready(result)
+        progress(done / count)
+    if refine > 0:
+        refined = refine_picture(stylizer.encoder, result[0].clip(0, 1), content, style, refine)
+        for done, (picture, _) in enumerate(refined, start=len(recipe.levels) + 1):
+            result = picture[None]
+            progress(done / count)
+    return np.asarray(result[0])
+
+
+def _ignore(_: float) -> None:
+    pass
 
 
 def read_style(
     *pictures: StyleLike,
     style_size: int = 512,
+    memory: str | float = DEFAULT_MEMORY,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
 ) -> Style:
     """Measure the style of a picture, or of several as if they were one.
@@ -177,6 +235,8 @@ def read_style(
             and the paths of their files.
         style_size: Reduce each picture to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
+        memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. Pictures
+            that would need more are measured in tiles, with the same result.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
 
     Raises:
@@ -186,7 +246,8 @@ def read_style(
     """
     from ._mixing import pool_styles
 
-    styles = read_styles(pictures, style_size=style_size, model=find_stylizer(model))
+    budget = read_memory(memory)
+    styles = read_styles(pictures, style_size=style_size, model=find_stylizer(model), budget=budget)
     return styles[0] if len(styles) == 1 else pool_styles(styles)
 
 
@@ -196,12 +257,13 @@ def mix_pictures(
     *,
     style_size: int,
     model: Stylizer,
+    budget: float,
     masks: Sequence[MaskLike | None] | None = None,
 ) -> Style:
     """Read one or several styles, and mix them."""
     from ._mixing import mix_styles
 
-    styles = read_styles(style, style_size=style_size, model=model, masks=masks)
+    styles = read_styles(style, style_size=style_size, model=model, budget=budget, masks=masks)
     return mix_styles(styles, weights)
 
 
@@ -210,6 +272,7 @@ def read_styles(
     *,
     style_size: int,
     model: Stylizer,
+    budget: float,
     masks: Sequence[MaskLike | None] | None = None,
 ) -> list[Style]:
     """Read one or several styles, each from the part of its picture that its mask selects."""
@@ -228,9 +291,20 @@ def read_styles(
                 raise WctError("a style's mask selects a part of its picture: give that, no Style")
             found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
         else:
-            found = model.read_style(_read_pixels(picture, style_size), mask)
+            found = _measure(model, _read_pixels(picture, style_size), mask, budget)
         styles.append(found)
     return styles
+
+
+def _measure(model: Stylizer, pixels: np.ndarray, mask: MaskLike | None, budget: float) -> Style:
+    from ._masks import read_mask
+    from ._tiled import measure_tiles
+
+    tile = choose_tile(pixels.shape[:2], model.encoder.widths, LEVELS, budget, None)
+    if tile is None:
+        return model.read_style(pixels, mask)
+    weights = None if mask is None else read_mask(mask, pixels.shape[:2])
+    return measure_tiles(model, pixels, weights, tile=tile)
 
 
 def _listed(style: StyleLike | Sequence[StyleLike]) -> Sequence[StyleLike]:
@@ -248,11 +322,12 @@ def _read_only_picture(style: StyleLike | Sequence[StyleLike], style_size: int) 
 def _recolor(style: StyleLike, content: np.ndarray, style_size: int) -> np.ndarray:
     if _is_measured(style):
         raise WctError("colors='matched' recolours the style's picture: give that, not a Style")
-    return match_colors(_read_pixels(style, style_size), content)
+    return match_colors(to_floats(_read_pixels(style, style_size)), content)
 
 
 def _read_pixels(style: StyleLike, style_size: int) -> np.ndarray:
-    return shrink_to(read_image(cast("ImageLike", style)).pixels, style_size)
+    pixels = read_image(cast("ImageLike", style)).stored
+    return pixels if max(pixels.shape) <= style_size else shrink_to(pixels, style_size)
 
 
 def _is_measured(style: StyleLike) -> bool:

@@ -299,6 +299,7 @@ def _measure(
         inside = coverage(features, size, level)
         found = moments(features, inside)
         if weights is not None:
-            found = steady(moments(features, inside * to_cells(weights[None], level)[0]), found)
+            cells = to_cells(mirror(weights[..., None], size)[None, ..., 0], level)
+            found = steady(moments(features, inside * cells[0]), found)
         measured.append(replace(found, residue=None))
     return jax.tree.map(lambda value: value[0], tuple(measured))

@@ -11,15 +11,15 @@ from PIL import Image
 
 from ._errors import WctError
 from ._image import to_bytes
+from ._memory import DEFAULT_MEMORY, read_memory
 from ._stylize import find_stylizer, mix_pictures
+from ._tiles import halo
 
 if TYPE_CHECKING:  # they import jax, which takes seconds
     from ._stylize import StyleLike
     from ._stylizer import Stylizer
 
 _CELL = 16
-_REACH = 336
-"""Pixels from which a pixel of the chain's result can be influenced: 160 + 96 + 48 + 16 + 16."""
 
 
 def texture(
@@ -34,7 +34,7 @@ def texture(
     transform: str = "wct",
     style_size: int = 512,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Image.Image:
     """Synthesize a texture of any size from a style or a mixture of styles.
 
@@ -50,7 +50,7 @@ def texture(
         transform: How features are given the style's moments: wct, ot, adain or mean.
         style_size: Reduce each style to this longer side if it is larger, in pixels.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
-        progress: Called with the number of a pass when it is done.
+        progress: Called after each pass with the share of the work that is done, up to 1.
 
     Raises:
         ImageError: A picture cannot be read, or an array is not one.
@@ -62,7 +62,7 @@ def texture(
     """
     import jax.numpy as jnp
 
-    from ._recipe import Recipe
+    from ._recipe import Recipe, check_levels
 
     height, width = size
     if min(height, width, passes) < 1:
@@ -71,15 +71,17 @@ def texture(
         raise WctError(
             f"sides of a seamless texture are multiples of {_CELL}, but {height} × {width} are not"
         )
+    check_levels(levels)
     stylizer = find_stylizer(model)
-    mixed = mix_pictures(style, weights, style_size=style_size, model=stylizer)
+    budget = read_memory(DEFAULT_MEMORY)
+    mixed = mix_pictures(style, weights, style_size=style_size, model=stylizer, budget=budget)
     pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
     recipe = Recipe(1.0, levels=tuple(levels), transform=transform)
-    margin = _REACH if seamless else 0
+    margin = sum(map(halo, levels)) if seamless else 0
     for number in range(passes):
         around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
         result = np.asarray(stylizer(jnp.asarray(around)[None], mixed, recipe)[0])
         pixels = result[margin : margin + height, margin : margin + width]
         if progress is not None:
-            progress(number + 1)
+            progress((number + 1) / passes)
     return Image.fromarray(to_bytes(pixels))

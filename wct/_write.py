@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ._errors import ImageError
-from ._image import SRGB, read_image, to_bytes
+from ._image import ABOUT, SRGB, read_image, to_bytes
 
 
 @runtime_checkable
@@ -21,10 +22,11 @@ class Writable(Protocol):
 
 
 # The profile to embed; its date (bytes 24 to 35) is fixed, so that equal pictures are equal files.
-_SRGB_BYTES = b"".join(
+SRGB_BYTES = b"".join(
     [SRGB.tobytes()[:24], bytes.fromhex("07d0 0001 0001 0000 0000 0000"), SRGB.tobytes()[36:]]
 )
 
+_JPEG_SEGMENT = 65_000
 _JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
 _TIFF = ("TIFF", {"compression": "tiff_deflate"})
 _FORMATS = {
@@ -118,25 +120,36 @@ def _describe(target: object) -> str:
 
 
 def _encode(image: Image.Image, format: str, options: dict[str, object]) -> bytes:  # noqa: A002
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
     if format == "JPEG" and image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
     buffer = io.BytesIO()
-    image.save(buffer, format, icc_profile=_SRGB_BYTES, **options)
+    about = {name: image.info[name] for name in ABOUT if name in image.info}
+    if format == "JPEG":  # which has no room for more
+        about = {name: value for name, value in about.items() if len(value) < _JPEG_SEGMENT}
+    image.save(buffer, format, icc_profile=SRGB_BYTES, **options, **about)
     return buffer.getvalue()
 
 
 def write_file(data: bytes, path: Path, *, overwrite: bool) -> None:
-    """Write beside `path`, then rename: the file is whole or not there.
+    """Write a file that is whole or not there; raises what `new_file` does."""
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a name beside `path` to write to, and rename it when all is written.
 
     Raises:
         ImageError: The file exists and `overwrite` is not set, or it cannot be written.
     """
     temporary = path.parent / f".wct-{os.urandom(8).hex()}.tmp"
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
+        temporary.touch(exist_ok=False)
+        yield temporary
         if overwrite:
             temporary.replace(path)
         else:

@@ -1,0 +1,106 @@
+"""A picture in tiles, with its intermediate pictures in files and, if wanted, checkpoints."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from filelock import FileLock, Timeout
+from flax import nnx
+
+from ._errors import WctError
+from ._image import strips
+from ._recipe import Recipe
+from ._scratch import Scratch
+from ._style import Style
+from ._stylizer import Stylizer
+from ._tiled import Area, repaint_tiles
+from ._version import __version__
+
+
+def repaint_large(
+    stylizer: Stylizer,
+    pixels: np.ndarray,
+    style: Style,
+    recipe: Recipe,
+    masks: Sequence[np.ndarray] | None,
+    *,
+    tile: int,
+    scratch: str | os.PathLike[str] | None,
+    paste: Callable[[np.ndarray, Area], object],
+    progress: Callable[[float], object] | None,
+) -> None:
+    """Repaint a picture in tiles.
+
+    Args:
+        stylizer: The networks.
+        pixels: `(height, width, 3)`, uint8 or floats in [0, 1].
+        style: The style, or those of the masks along a leading axis of its moments.
+        recipe: How to.
+        masks: `(height, width)` each, or None.
+        tile: Side of the tiles, pixels.
+        scratch: A directory for checkpoints, or None.
+        paste: Takes parts of the result, as in `repaint_tiles`.
+        progress: Called with the share of the work that is done.
+
+    Raises:
+        WctError: There is no room for intermediate pictures, or another process is at the same
+            picture in this directory.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if scratch is not None:
+            key = _digest(stylizer, style, recipe, pixels, *(masks or ()))
+            folder = stack.enter_context(_checkpoints(Path(scratch), key))
+        files = Scratch(folder)
+        regions = None
+        if masks is not None:
+            regions = files.new((*pixels.shape[:2], len(masks)), np.float32)
+            for index, mask in enumerate(masks):
+                regions[..., index] = mask
+        repaint_tiles(
+            stylizer, pixels, style, recipe,
+            tile=tile, scratch=files, paste=paste, masks=regions, progress=progress,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _checkpoints(directory: Path, key: str) -> Iterator[Path]:
+    """Lock and give a folder for one picture; it goes when the picture is done, else stays."""
+    folder = directory / f"wct-{key}"
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise WctError(
+            f"another process is at this picture in {directory}: wait for it, or choose another "
+            "directory"
+        ) from error
+    except OSError as error:
+        raise WctError(f"cannot use {directory}: {error.strerror or error}") from error
+    try:
+        yield folder
+    except BaseException:
+        for unfinished in folder.glob("*.part"):
+            unfinished.unlink()
+        lock.release()
+        raise
+    lock.release()
+    shutil.rmtree(folder)
+
+
+def _digest(stylizer: Stylizer, style: Style, recipe: Recipe, *pictures: np.ndarray) -> str:
+    """Return a name for all that a result depends on."""
+    digest = hashlib.sha256(f"{__version__} {recipe}".encode())
+    for array in jax.tree.leaves((nnx.state(stylizer), style)):
+        digest.update(np.asarray(array).tobytes())
+    for picture in pictures:
+        digest.update(f"{picture.shape} {picture.dtype}".encode())
+        for rows in strips(len(picture)):
+            digest.update(picture[rows].tobytes())
+    return digest.hexdigest()[:16]

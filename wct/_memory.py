@@ -1,0 +1,106 @@
+"""How much memory a picture takes, and the tile that keeps to a budget.
+
+The estimates are upper bounds of what was measured. What is chosen depends on them alone and not on
+the machine, so that the same call gives the same result everywhere.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+
+from ._errors import WctError
+from ._tiles import smallest_tile, to_cells
+
+DEFAULT_MEMORY = "3GB"
+
+_UNITS = {"": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+_TILES = (2048, 1536, 1024, 768, 512)
+
+_PROGRAM = 0.6e9
+"""Bytes of the libraries and of compiled programs."""
+
+_AT_WORK, _A_CHANNEL = 64, 16
+"""Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
+
+_AT_REST = 14
+"""Bytes for each pixel of a picture in tiles that is read, or written: eight bits, some times."""
+
+
+def read_memory(memory: str | float) -> float:
+    """Return a number of bytes from itself or from a text such as 3GB or 800 MB.
+
+    Raises:
+        WctError: It is neither.
+    """
+    if isinstance(memory, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", memory.strip(), re.IGNORECASE)
+        memory = float(found[1]) * _UNITS[f"{found[2].upper()}B"] if found else 0
+    if not memory > 0:
+        raise WctError("memory must be a number of bytes, or such as 3GB or 800MB")
+    return memory
+
+
+def choose_tile(
+    size: tuple[int, int],
+    widths: Sequence[int],
+    levels: Sequence[int],
+    budget: float,
+    tile: int | None,
+) -> int | None:
+    """Return the side of the tiles that a picture is to be done in, or None if it is done whole.
+
+    Args:
+        size: The picture's height and width.
+        widths: The encoder's widths.
+        levels: The levels of the chain.
+        budget: Bytes of memory.
+        tile: The side that the user wants.
+
+    Raises:
+        WctError: The memory does not suffice, or the tile is too small or no multiple of 16.
+    """
+    if not levels:
+        return None
+    height, width = map(to_cells, size)
+    least = max(map(smallest_tile, levels))
+    if tile is not None:
+        if tile < least or tile != to_cells(tile):
+            raise WctError(
+                f"tile must be a multiple of 16 from {least} on for these levels, not {tile}"
+            )
+        return None if tile >= max(height, width) else tile
+    if _whole(height * width, widths) <= budget:
+        return None
+    for side in (*_TILES, least):
+        if least <= side and _tiled(height * width, side, widths) <= budget:
+            return side
+    needed = _tiled(height * width, least, widths)
+    raise WctError(
+        f"a picture of {size[0]} × {size[1]} pixels needs {needed / 1e9:.1f} GB of memory, "
+        f"and {budget / 1e9:.1f} GB are allowed: allow more (memory=, --memory)"
+    )
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[None]:
+    """Say in one line that a device is out of memory, and what to do.
+
+    Raises:
+        WctError: It is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise WctError(
+            "out of memory: allow less of it than there is (memory=, --memory), for smaller tiles"
+        ) from error
+
+
+def _whole(pixels: int, widths: Sequence[int]) -> float:
+    return _PROGRAM + pixels * (_AT_WORK + _A_CHANNEL * widths[0])
+
+
+def _tiled(pixels: int, tile: int, widths: Sequence[int]) -> float:
+    return _whole(tile * tile, widths) + pixels * _AT_REST

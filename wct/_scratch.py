@@ -1,0 +1,82 @@
+"""Large arrays in files instead of memory."""
+
+import mmap
+import os
+import tempfile
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from ._errors import WctError
+
+
+class Scratch:
+    """A place for large arrays, each in a file that is mapped into memory.
+
+    The files have no names, so that nothing is left of them however the process ends; only
+    checkpoints have, if there is a folder for them.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        """Keep checkpoints in a folder, or none."""
+        self._folder = folder
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    def new(self, shape: tuple[int, ...], dtype: type, name: str | None = None) -> np.ndarray:
+        """Make an array of zeros, and with a name one that can become a checkpoint.
+
+        Raises:
+            WctError: There is no room for it.
+        """
+        folder = tempfile.gettempdir() if self._folder is None else self._folder
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        try:
+            if name is None or self._folder is None:
+                file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
+            else:
+                file = (self._folder / f"{name}.part").open("w+b")
+            with file:
+                _reserve(file.fileno(), size)
+                return self._map(file.fileno(), shape, dtype)
+        except OSError as error:
+            raise WctError(
+                f"no room for {size / 1e9:.1f} GB of intermediate pictures in {folder} "
+                f"({error.strerror or error}): choose another place (scratch=, --scratch or TMPDIR)"
+            ) from error
+
+    def keep(self, name: str) -> None:
+        """Make a checkpoint of the array of this name, which is complete now."""
+        if self._folder is not None:
+            (self._folder / f"{name}.part").replace(self._folder / name)
+
+    def drop(self, name: str) -> None:
+        """Remove a checkpoint, if there is one."""
+        if self._folder is not None:
+            (self._folder / name).unlink(missing_ok=True)
+
+    def find(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
+        """Return the checkpoint of this name, or None."""
+        if self._folder is None or not (self._folder / name).is_file():
+            return None
+        with (self._folder / name).open("r+b") as file:
+            return self._map(file.fileno(), shape, dtype)
+
+    def release(self) -> None:
+        """Give the memory back that the arrays have taken; their values stay in the files."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for each in self._maps:
+                each.madvise(mmap.MADV_DONTNEED)
+
+    def _map(self, file: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        mapped = mmap.mmap(file, 0)
+        self._maps.add(mapped)
+        return np.frombuffer(mapped, dtype).reshape(shape)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the room at once: a disk that is full later would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)

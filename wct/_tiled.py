@@ -1,0 +1,271 @@
+"""The chain on a picture that is too large for memory: tile by tile, as if it were whole.
+
+At each level twice over the tiles: first the moments, which add up to the picture's; then, with the
+map that these give, the features and the decoder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from ._layers import LEVELS
+from ._level import Content, Scalar, decode, find_maps, measure, restyle, to_cells
+from ._masks import share_out, steady
+from ._moments import merge_moments
+from ._networks import Decoder, Encoder
+from ._recipe import Recipe
+from ._scratch import Scratch
+from ._style import Style
+from ._stylizer import Stylizer
+from ._tiles import Span, cut, encoder_halo, halo, own_cells, spans
+from ._transform import AffineMap
+
+Place = tuple[Span, Span]
+Area = tuple[slice, slice]
+Tiles = Float[Array, "tiles height width 3"]
+Masks = Float[Array, "tiles height width regions"]
+Weights = Float[Array, "tiles _ _"]
+
+
+def repaint_tiles(
+    stylizer: Stylizer,
+    picture: np.ndarray,
+    style: Style,
+    recipe: Recipe,
+    *,
+    tile: int,
+    scratch: Scratch,
+    paste: Callable[[np.ndarray, Area], object],
+    masks: np.ndarray | None = None,
+    progress: Callable[[float], object] | None = None,
+) -> None:
+    """Repaint a picture tile by tile, on all devices of this process.
+
+    Args:
+        stylizer: The networks.
+        picture: `(height, width, 3)`, uint8 or floats in [0, 1].
+        style: The style, or with masks each region's along a leading axis of its moments.
+        recipe: How to.
+        tile: Side of the tiles, in pixels, halo included; a multiple of 16.
+        scratch: Where the pictures between levels are. If an earlier run left some, it goes on.
+        paste: Called with each part of the result, `(height, width, 3)` floats as decoded, not
+            clipped; and where it belongs.
+        masks: `(height, width, regions)`, else as of `Stylizer`.
+        progress: Called with the share of the work that is done.
+
+    Raises:
+        WctError: As `Stylizer`, or there is no room for a picture.
+        WeightsError: The model has no decoder for a level.
+    """
+    work = stylizer.plan(style, recipe, None if masks is None else masks.shape[2])
+    walk = _Walk(picture.shape[:2], tile)
+    encoder = walk.copy(stylizer.encoder)
+    names = [f"picture-{count}" for count in range(1, len(work))]
+    # To paint a tile takes about twice as long as to measure it.
+    costs = [
+        len(walk.batches(encoder_halo(step.level))) + 2 * len(walk.batches(halo(step.level)))
+        for _, _, step in work
+    ]
+    shape = (*walk.size, 3)  # of 32-bit floats: 16-bit ones, whitened, are off by up to 0.009
+    start, result = _latest(scratch, names, picture)
+    done = sum(costs[:start])
+
+    def advance(cost: int) -> None:
+        nonlocal done
+        done += cost
+        scratch.release()
+        if progress is not None:
+            progress(done / sum(costs))
+
+    for count, (decoder, wanted, step) in enumerate(work[start:], start):
+        [content] = _measure_all(walk, encoder, result, masks, [step.level], lambda: advance(1))
+        maps = _find_maps(
+            content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver
+        )
+        last = count + 1 == len(work)
+        painted = None if last else scratch.new(shape, np.float32, names[count])
+        put = paste if painted is None else partial(_put, painted)
+        networks = encoder, walk.copy(decoder), walk.copy(maps)
+        for places in walk.batches(halo(step.level)):
+            tiles, regions = walk.cut(result, places), walk.cut(masks, places)
+            made = _paint(*networks, tiles, regions, step.alpha, step.detail)
+            for place, pixels in zip(places, np.asarray(made), strict=False):
+                of_picture, of_tile = walk.own(place)
+                put(pixels[of_tile], of_picture)
+            advance(2)
+        if painted is not None:
+            scratch.keep(names[count])
+            if count > 0:
+                scratch.drop(names[count - 1])
+            result = painted
+
+
+def measure_tiles(
+    stylizer: Stylizer, picture: np.ndarray, mask: np.ndarray | None, *, tile: int
+) -> Style:
+    """Measure a style's picture tile by tile; see `Stylizer.read_style`.
+
+    Args:
+        stylizer: The networks.
+        picture: `(height, width, 3)`, uint8 or floats in [0, 1].
+        mask: `(height, width)`: how much each pixel counts, 0 … 1.
+        tile: As of `repaint_tiles`.
+    """
+    walk = _Walk(picture.shape[:2], tile)
+    masks = None if mask is None else mask[..., None]
+    levels = sorted(LEVELS)
+    found = _measure_all(walk, walk.copy(stylizer.encoder), picture, masks, levels)
+    measured = [
+        whole if parts is None else steady(jax.tree.map(lambda value: value[0], parts), whole)
+        for whole, parts in found
+    ]
+    style = tuple(replace(each, residue=None) for each in measured)
+    return Style(jax.tree.map(lambda value: value[0], style), stylizer.mark)
+
+
+class _Walk:
+    """A way over the tiles of pictures of one size: at each step, one tile for each device."""
+
+    def __init__(self, size: tuple[int, int], tile: int):
+        self.size = size
+        self._tile = tile
+        devices = jax.local_devices()
+        mesh = jax.make_mesh(
+            (len(devices),), ("tiles",), devices=devices, axis_types=(AxisType.Auto,)
+        )
+        self._count = len(devices)
+        self._split = NamedSharding(mesh, PartitionSpec("tiles"))
+        self._copied = NamedSharding(mesh, PartitionSpec())
+
+    def batches(self, halo: int) -> list[list[Place]]:
+        """Return the places of the tiles that are done at once, step by step."""
+        rows, columns = (spans(length, self._tile, halo) for length in self.size)
+        places = list(product(rows, columns))
+        return [places[i : i + self._count] for i in range(0, len(places), self._count)]
+
+    def cut(self, picture: np.ndarray | None, places: Sequence[Place]) -> Any:
+        """Cut tiles out of a picture, one for each device."""
+        return None if picture is None else self._share([cut(picture, *at) for at in places])
+
+    def own_cells(self, places: Sequence[Place], level: int) -> Any:
+        """Return how much each cell of these tiles counts."""
+        return self._share([own_cells(*at, self.size, level) for at in places], fill=0)
+
+    def own(self, place: Place) -> tuple[Area, Area]:
+        """Return what is a tile's own: where it is in the picture, and where in the tile."""
+        rows, columns = map(_own, place, self.size)
+        return (rows[0], columns[0]), (rows[1], columns[1])
+
+    def copy(self, tree: Any) -> Any:
+        """Give each device a copy of all arrays of a pytree."""
+        return jax.device_put(tree, self._copied)
+
+    def _share(self, arrays: list[np.ndarray], fill: float = 1) -> Any:
+        """Give each device one array; those that get none, the last one times `fill`."""
+        missing = self._count - len(arrays)
+        return jax.device_put(np.stack(arrays + missing * [fill * arrays[-1]]), self._split)
+
+
+def _put(picture: np.ndarray, pixels: np.ndarray, area: Area) -> None:
+    picture[area] = pixels
+
+
+def _own(span: Span, length: int) -> tuple[slice, slice]:
+    """What is a tile's own, in the picture and in the tile."""
+    last = min(span.last, length)
+    return slice(span.first, last), slice(span.first - span.start, last - span.start)
+
+
+def _latest(scratch: Scratch, names: Sequence[str], picture: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return how many levels an earlier run has done, and the picture after them."""
+    for count in range(len(names), 0, -1):
+        found = scratch.find(names[count - 1], picture.shape, np.float32)
+        if found is not None:
+            return count, found
+    return 0, picture
+
+
+def _measure_all(
+    walk: _Walk,
+    encoder: Encoder,
+    picture: np.ndarray,
+    masks: np.ndarray | None,
+    levels: Sequence[int],
+    advance: Callable[[], object] = lambda: None,
+) -> list[Content]:
+    """Measure the moments of a picture, and of its regions, at some levels."""
+    total = None
+    for places in walk.batches(encoder_halo(max(levels))):
+        inside = {level: walk.own_cells(places, level) for level in levels}
+        found = _measure(encoder, walk.cut(picture, places), walk.cut(masks, places), inside)
+        total = found if total is None else _merge(total, found)
+        jax.block_until_ready(total)
+        advance()
+    assert total is not None
+    return [total[level] for level in levels]
+
+
+@jax.jit
+def _measure(
+    encoder: Encoder, tiles: Tiles, masks: Masks | None, inside: dict[int, Weights]
+) -> dict[int, Content]:
+    """Measure the moments of these tiles together."""
+    features = encoder(tiles, max(inside))
+    regions = _regions(masks)
+    found = {}
+    for level, weights in inside.items():
+        cells = None if regions is None else to_cells(regions, level)
+        whole, parts = measure(features[level - 1], weights, cells)
+        found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
+    return found
+
+
+@partial(jax.jit, static_argnames=("transform", "solver"))
+def _find_maps(content, style, strength, ridge, transform, solver) -> AffineMap:
+    return find_maps(content, style, strength, ridge, transform, solver)
+
+
+@jax.jit
+def _paint(
+    encoder: Encoder,
+    decoder: Decoder,
+    maps: AffineMap,
+    tiles: Tiles,
+    masks: Masks | None,
+    strength: Scalar,
+    detail: Scalar,
+) -> Tiles:
+    """Repaint these tiles."""
+    features = encoder(tiles, decoder.level)[-1]
+    regions = _regions(masks)
+    cells = None if regions is None else to_cells(regions, decoder.level)
+    mapped = restyle(features, maps, cells)
+    return decode(decoder, tiles, features, mapped, regions, strength, detail)
+
+
+def _regions(masks: Masks | None) -> Float[Array, "regions tiles height width"] | None:
+    return None if masks is None else share_out(jnp.moveaxis(masks, -1, 0))
+
+
+def _sum(moments, axis: int):
+    """Merge sets of moments along an axis, which is kept with a length of one."""
+    count = moments.weight.shape[axis]
+    sets = [
+        jax.tree.map(lambda value, i=i: lax.slice_in_dim(value, i, i + 1, axis=axis), moments)
+        for i in range(count)
+    ]
+    return reduce(merge_moments, sets)
+
+
+@jax.jit
+def _merge(first: dict[int, Content], second: dict[int, Content]) -> dict[int, Content]:
+    return jax.tree.map(merge_moments, first, second, is_leaf=lambda each: hasattr(each, "mean"))
