@@ -22,7 +22,17 @@ def test_a_line_for_each_size(tiny_directory, home):
         assert 0 < speed["stylize_ms"] < 1e3 * speed["cached_s"] < 1e3 * speed["first_s"]
         assert speed["images_per_s"] == pytest.approx(1e3 / speed["stylize_ms"])
         assert 50 < speed["peak_mb"] < 5000
+        assert speed["s_per_mpx"] == pytest.approx(1e3 * speed["stylize_ms"] / speed["size"] ** 2)
+        assert speed["tile"] is None
     assert not home.exists()
+
+
+def test_tiles(tiny_directory):
+    result = bench("--model", str(tiny_directory), "--sizes", "400", "--tile", "352", "--json")
+    assert result.exit_code == 0, result.output
+    speed = json.loads(result.output)
+    assert speed["tile"] == 352
+    assert 0 < speed["stylize_ms"] < 1e3 * speed["cached_s"]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +41,7 @@ def test_a_line_for_each_size(tiny_directory, home):
         (["--model", "vgg18"], "no model 'vgg18'"),
         (["--preset", "quick"], "there is no preset 'quick'"),
         (["--sizes", "0"], "size must be at least 1, not 0"),
+        (["--memory", "some"], "memory must be a number of bytes"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message):

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageCms, ImageFile
 from skimage.data import astronaut
 
+from wct import _write
 from wct._errors import ImageError
 from wct._image import Picture, fit, read_image, resize, shrink_to
 from wct._write import write_image
@@ -888,3 +889,44 @@ def test_importing_does_not_import_jax():
     script = "import wct._write, sys; assert 'jax' not in sys.modules, 'imports jax'"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+def described():
+    """What a camera says of a picture, which lies on its side."""
+    about = Image.Exif()
+    about[ExifTags.Base.Artist] = "A. Painter"
+    about[ExifTags.Base.Orientation] = 6
+    about.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
+    about.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    return {"exif": about.tobytes(), "dpi": (300, 300)}
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("target", ["jpg", "png", "tif", "webp"])
+def test_what_is_known_of_a_picture_is_kept(source, target):
+    picture = read_image(stream(Image.fromarray(PHOTO), source, **described()))
+    written = io.BytesIO()
+    write_image(picture.like(picture.pixels), written, format=target)
+    image = Image.open(written)
+    found = image.getexif()
+    assert found[ExifTags.Base.Artist] == "A. Painter"
+    assert found.get(ExifTags.Base.Orientation, 1) == 1
+    if target != "tif":  # Pillow's compressed TIFF cannot
+        assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 200
+        assert found.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
+    if "WEBP" not in (source, target.upper()):  # which has no resolution
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    assert image.size == PHOTO.shape[:2]
+
+
+def test_broken_exif_is_left_out():
+    picture = read_image(stream(Image.fromarray(PHOTO), "PNG", exif=b"Exif\x00\x00no such thing"))
+    assert "exif" not in picture.about
+
+
+def test_tiff_beyond_its_limit_is_bigtiff(monkeypatch):
+    monkeypatch.setattr(_write, "_TIFF_SIZE", 1000)
+    written = io.BytesIO()
+    write_image(PHOTO, written, format="tif")
+    assert written.getvalue()[:3] == b"II+"
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), PHOTO)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import wct
-from wct import _memory, _scratch, _stylize
+from wct import _memory
 from wct._errors import ImageError, WctError
 from wct._memory import choose_tile, read_memory
 from wct._recipe import Recipe, find_recipe
@@ -131,9 +130,7 @@ def test_cut_goes_on_by_reflection():
     ],
 )
 def test_tiles_of_few_levels(tiny, size, recipe):
-    recipe = wct.Recipe(
-        recipe.alpha, recipe.detail, levels=SMALL_LEVELS, transform=recipe.transform
-    )
+    recipe = replace(recipe, levels=SMALL_LEVELS)
     content, style = picture(*size, 1), tiny.read_style(picture(64, 80, 2))
     wanted = whole(tiny, content, style, recipe)
     found = tiled(tiny, content, style, recipe, SMALL_TILE)
@@ -219,7 +216,6 @@ def test_a_large_style_is_read_in_tiles(tiny, monkeypatch):
     painting = picture(*LARGE, 2)
     wanted = tiny.read_style(painting)
     monkeypatch.setattr(_memory, "_PROGRAM", 0.0)
-    monkeypatch.setattr(_stylize, "measure_tiles", None, raising=False)
     bytes_of_it = 64 + 16 * 4
     found = wct.read_style(
         painting, style_size=1000, memory=bytes_of_it * 360 * 360 + 14 * 384 * 512, model=tiny
@@ -228,3 +224,236 @@ def test_a_large_style_is_read_in_tiles(tiny, monkeypatch):
     np.testing.assert_allclose(
         found.levels[4].covariance, wanted.levels[4].covariance, rtol=0, atol=1e-6 * scale
     )
+
+
+def test_a_large_texture_is_made_in_tiles(tiny, monkeypatch):
+    run = partial(wct.texture, picture(64, 80, 2), SMALL, levels=(2, 1), passes=2, model=tiny)
+    wanted = np.int16(run())
+    monkeypatch.setattr(_memory, "_PROGRAM", 0.0)
+    monkeypatch.setattr(_memory, "_TILES", (SMALL_TILE,))
+    found = np.int16(run(memory=128 * 100 * 100 + 14 * 144 * 176))
+    assert np.abs(found - wanted).max() <= 1
+
+
+DEVICES = """
+import sys
+import jax
+import numpy as np
+import wct
+model, style, source, target = sys.argv[1:]
+assert jax.local_device_count() == 2
+np.save(target, wct.stylize(np.load(source), np.load(style), model=model, levels=(3, 2), tile=96))
+"""
+
+
+def test_tiles_on_two_devices(tiny_directory, tmp_path):
+    """Of nine tiles, so that one device has none to do at the end."""
+    content, painting = picture(*SMALL, 1), picture(64, 80, 2)
+    wanted = wct.stylize(content, painting, model=tiny_directory, levels=(3, 2), tile=96)
+    paths = [str(tmp_path / f"{name}.npy") for name in ("style", "content", "result")]
+    np.save(paths[0], painting)
+    np.save(paths[1], content)
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    subprocess.run(
+        [sys.executable, "-c", DEVICES, str(tiny_directory), *paths],
+        env=os.environ | flags,
+        check=True,
+        timeout=300,
+    )
+    np.testing.assert_allclose(np.load(paths[2]), wanted, rtol=0, atol=1e-4)
+
+
+SLOWLY = """
+import time
+from wct import _tiled
+from wct._cli import main
+put = _tiled._put
+def slowly(*arguments):
+    print("working", flush=True)
+    time.sleep(0.2)
+    put(*arguments)
+_tiled._put = slowly
+main(prog_name="wct")
+"""
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_what_was_interrupted_goes_on(tiny, tmp_path):
+    content, painting = np.uint8(255 * picture(*SMALL, 1)), picture(64, 80, 2)
+    folder = tmp_path / "scratch"
+    run = partial(wct.stylize, content, painting, model=tiny, levels=SMALL_LEVELS, tile=SMALL_TILE)
+    shares = []
+    wanted = run(progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+    def interrupt(share):
+        if share > 0.8:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(scratch=folder, progress=interrupt)
+    [kept] = folder.iterdir()
+    assert {file.name for file in kept.iterdir()} - {"lock"} == {"picture-2"}  # of three
+    again = []
+    found = run(scratch=folder, progress=again.append)
+    np.testing.assert_array_equal(found, wanted)
+    assert again[-1] == 1
+    assert len(again) < len(shares) / 2
+    assert not list(folder.iterdir())
+
+
+def test_other_pictures_do_not_go_on_from_it(tiny, tmp_path):
+    content, painting = picture(*SMALL, 1), picture(64, 80, 2)
+
+    def interrupt(share):
+        if share > 0.8:
+            raise StoppedError
+
+    run = partial(wct.stylize, style=painting, model=tiny, levels=SMALL_LEVELS, tile=SMALL_TILE)
+    with pytest.raises(StoppedError):
+        run(content, scratch=tmp_path / "scratch", progress=interrupt)
+    for other, alpha in ((content[::-1], None), (content, 0.5)):
+        wanted = run(other, alpha=alpha)
+        found = run(other, alpha=alpha, scratch=tmp_path / "scratch")
+        np.testing.assert_array_equal(found, wanted)
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
+
+
+def test_one_process_a_picture(tiny, tmp_path):
+    content, painting = picture(*SMALL, 1), picture(64, 80, 2)
+    run = partial(
+        wct.stylize, content, painting, model=tiny, levels=(2, 1), tile=SMALL_TILE, scratch=tmp_path
+    )
+
+    def start_another(share):
+        with pytest.raises(WctError, match="another process is at this picture"):
+            run()
+
+    run(progress=start_another)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kept", [False, True])
+def test_signals_leave_nothing_unfinished(tiny_directory, tmp_path, number, kept):
+    Image.fromarray(np.uint8(255 * picture(600, 600, 1))).save(tmp_path / "photo.png")
+    Image.fromarray(np.uint8(255 * picture(64, 80, 2))).save(tmp_path / "art.png")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    scratch = tmp_path / "scratch"
+    arguments = ["photo.png", "art.png", "--levels", "2,1", "--tile", "48"]
+    arguments += ["--model", str(tiny_directory), *(["--scratch", str(scratch)] if kept else [])]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, "stylize", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"working\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (143 if number == signal.SIGTERM else 1)
+    assert b"Traceback" not in errors
+    assert not list(temporary.iterdir())
+    assert {path.name for path in scratch.rglob("*") if path.is_file()} <= {"lock"}
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert left == {"photo.png", "art.png"}
+
+
+def test_a_full_disk_is_one_line(tiny, monkeypatch):
+    def refuse(file, offset, length):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    content = picture(*SMALL, 1)
+    with pytest.raises(WctError, match=r"no room for .* in .* \(No space left on device\): choose"):
+        wct.stylize(content, content, model=tiny, levels=(2, 1), tile=SMALL_TILE)
+
+
+def test_a_directory_that_cannot_be_used(tiny, tmp_path):
+    (tmp_path / "file").touch()
+    content = picture(*SMALL, 1)
+    with pytest.raises(WctError, match=r"cannot use .*file"):
+        wct.stylize(content, content, model=tiny, tile=352, scratch=tmp_path / "file", size=400)
+
+
+@pytest.mark.parametrize("tile", [None, SMALL_TILE])
+@pytest.mark.parametrize(
+    "error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 3 GB"), MemoryError()]
+)
+def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, error):
+    def exhaust(*_, **__):
+        raise error
+
+    monkeypatch.setattr("wct._stylizer._repaint", exhaust)
+    monkeypatch.setattr("wct._tiled._paint", exhaust)
+    content = picture(*SMALL, 1)
+    with pytest.raises(WctError, match=r"out of memory: .*--memory"):
+        wct.stylize(content, content, model=tiny, levels=(2,), tile=tile)
+
+
+def test_other_errors_are_not_taken_for_it(tiny, monkeypatch):
+    monkeypatch.setattr("wct._stylizer._repaint", lambda *_: 1 / 0)
+    content = picture(*SMALL, 1)
+    with pytest.raises(ZeroDivisionError):
+        wct.stylize(content, content, model=tiny, levels=(2,))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("3GB", 3e9), ("1.5 gb", 1.5e9), ("800MB", 8e8), ("64k", 64e3), ("1024", 1024), (5.0, 5)],
+)
+def test_memory_is_read(text, number):
+    assert read_memory(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "much", "-3GB", "3 apples", 0, -1.0, float("nan")])
+def test_no_memory(text):
+    with pytest.raises(WctError, match="memory must be a number of bytes, or such as 3GB"):
+        read_memory(text)
+
+
+def test_tiles_are_chosen_by_the_budget():
+    lite, vgg = (16, 32, 64, 128, 128), (64, 128, 256, 512, 512)
+    choose = partial(choose_tile, levels=LEVELS, tile=None)
+    assert choose((2000, 2000), lite, budget=3e9) is None
+    assert choose((8000, 8000), lite, budget=3e9) == 2048
+    sides = [choose((4000, 4000), vgg, budget=budget) for budget in (1.2e9, 2e9, 3e9, 6e9)]
+    assert sides == sorted(sides)
+    assert len(set(sides)) > 2
+    assert choose((4000, 4000), vgg, budget=40e9) is None
+    with pytest.raises(WctError, match=r"4000 × 4000 pixels needs 1\.0 GB .* 0\.5 GB are allowed"):
+        choose((4000, 4000), vgg, budget=0.5e9)
+
+
+@pytest.mark.parametrize("tile", [0, 8, 100, 320])
+def test_tiles_that_are_none(tile):
+    with pytest.raises(WctError, match=f"multiple of 16 from 336 on for these levels, not {tile}"):
+        choose_tile((4000, 4000), (4,) * 5, LEVELS, 1e9, tile)
+
+
+def test_the_least_tile():
+    assert choose_tile((4000, 4000), (4,) * 5, LEVELS, 1e9, smallest_tile(5)) == 336
+
+
+@pytest.mark.parametrize("asked", [{"refine": 1}, {"swap": (2,)}])
+def test_what_needs_the_whole_picture_says_so(tiny, asked):
+    content = picture(*SMALL, 1)
+    with pytest.raises(WctError, match="works on whole pictures: give a smaller size, no tile"):
+        wct.stylize(content, content, model=tiny, levels=(2, 1), tile=SMALL_TILE, **asked)
+
+
+def test_large_files_are_read_knowingly(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.uint8(255 * picture(40, 50, 1))).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
+    run = partial(wct.stylize, path, picture(64, 80, 2), model=tiny, levels=(1,))
+    with pytest.raises(ImageError, match=r"more than 900 pixels.*allow_large"):
+        run()
+    assert run(allow_large=True).size == (50, 40)
+    assert Image.MAX_IMAGE_PIXELS == 900

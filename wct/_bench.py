@@ -7,8 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
 
 from ._errors import WctError
+from ._image import to_bytes, to_floats
+from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
 
 
 @dataclass(frozen=True)
@@ -19,29 +25,40 @@ class Speed:
         model: The model's name or directory.
         size: Side of the square pictures, content and style, in pixels.
         batch: Pictures at once.
+        tile: Side of the tiles that it was done in; None if in one piece.
         device: What it ran on.
         first_s: Seconds of the first call, programs compiled.
         cached_s: Seconds of the first call of a process that finds compiled programs on disk.
         style_ms: Milliseconds to measure the style.
         stylize_ms: Milliseconds to repaint a batch, the style at hand.
         images_per_s: Pictures repainted in a second.
+        s_per_mpx: Seconds to repaint a million pixels.
         peak_mb: Most memory used, in 10⁶ bytes: the device's if it tells, else the process's.
     """
 
     model: str
     size: int
     batch: int
+    tile: int | None
     device: str
     first_s: float
     cached_s: float
     style_ms: float
     stylize_ms: float
     images_per_s: float
+    s_per_mpx: float
     peak_mb: float
 
 
 def measure_speed(
-    model: str, sizes: Sequence[int], *, batch: int = 1, preset: str = "balanced", repeats: int = 5
+    model: str,
+    sizes: Sequence[int],
+    *,
+    batch: int = 1,
+    preset: str = "balanced",
+    repeats: int = 5,
+    tile: int | None = None,
+    memory: str | float = DEFAULT_MEMORY,
 ) -> Iterator[Speed]:
     """Measure a model at several sizes, one after the other.
 
@@ -50,10 +67,12 @@ def measure_speed(
         sizes: Sides of square pictures, in pixels.
         batch: Pictures at once.
         preset: The recipe's name.
-        repeats: Calls of each kind; the fastest counts.
+        repeats: Calls of each kind; the fastest counts. Pictures in tiles are done once.
+        tile: Work on tiles of this side, in pixels, as `stylize` does.
+        memory: How much memory to use at most, as of `stylize`.
 
     Raises:
-        WctError: There is no such model or preset, or a number is less than one.
+        WctError: There is no such model or preset, or a number is less than one, or out of range.
     """
     from ._models import find_model
     from ._recipe import find_recipe
@@ -64,18 +83,38 @@ def measure_speed(
         if number < 1:
             raise WctError(f"{name} must be at least 1, not {number}")
     for size in sizes:
+        task = _Task(model, size, batch, preset, tile, read_memory(memory))
         with tempfile.TemporaryDirectory() as cache:
-            first, *_ = _in_new_process(cache, _time, model, size, batch, preset, 0)
-            cached, style, stylize, device, peak = _in_new_process(
-                cache, _time, model, size, batch, preset, repeats
-            )
+            cold = _in_new_process(cache, _time, task, 0)
+            warm = _in_new_process(cache, _time, task, repeats)
         yield Speed(
-            model, size, batch, device, first, cached,
-            style_ms=1e3 * style,
-            stylize_ms=1e3 * stylize,
-            images_per_s=batch / stylize,
-            peak_mb=peak / 1e6,
+            model, size, batch, warm.tile, warm.device,
+            first_s=cold.first_s,
+            cached_s=warm.first_s,
+            style_ms=1e3 * warm.style_s,
+            stylize_ms=1e3 * warm.stylize_s,
+            images_per_s=batch / warm.stylize_s,
+            s_per_mpx=1e6 * warm.stylize_s / (batch * size**2),
+            peak_mb=warm.peak / 1e6,
         )  # fmt: skip
+
+
+class _Task(NamedTuple):
+    model: str
+    size: int
+    batch: int
+    preset: str
+    wanted: int | None
+    budget: float
+
+
+class _Times(NamedTuple):
+    tile: int | None
+    device: str
+    first_s: float
+    style_s: float
+    stylize_s: float
+    peak: float
 
 
 def _in_new_process(cache: str, function: Callable, *arguments: object):
@@ -93,49 +132,70 @@ def _set_environment(variables: dict[str, str]) -> None:
     os.environ.update(variables)
 
 
-def _time(
-    model: str, size: int, batch: int, preset: str, repeats: int
-) -> tuple[float, float, float, str, float]:
-    """Return seconds of the first call, of the style, of the pictures; the device, its memory."""
+def _time(task: _Task, repeats: int) -> _Times:
+    """Time the first call, and the fastest to measure a style and to repaint in it."""
     import jax
 
-    read, stylize = _prepare(model, size, batch, preset)
-    start = time.perf_counter()
-    style = read()
-    stylize(style)
-    first = time.perf_counter() - start
-    best = {read: float("inf"), stylize: float("inf")}
-    for _ in range(repeats):
-        for function, arguments in ((read, ()), (stylize, (style,))):
-            start = time.perf_counter()
-            function(*arguments)
-            best[function] = min(best[function], time.perf_counter() - start)
+    tile, read, stylize = _prepare(task)
+
+    def seconds(function: Callable, *arguments: object) -> tuple[float, Any]:
+        start = time.perf_counter()
+        result = function(*arguments)
+        return time.perf_counter() - start, result
+
+    style_s, style = seconds(read)
+    stylize_s, _ = seconds(stylize, style)
+    first_s = style_s + stylize_s
+    for _ in range(repeats if tile is None else 0):
+        style_s = min(style_s, seconds(read)[0])
+        stylize_s = min(stylize_s, seconds(stylize, style)[0])
     device = jax.devices()[0]
-    return first, best[read], best[stylize], device.device_kind, _peak_bytes(device)
+    return _Times(tile, device.device_kind, first_s, style_s, stylize_s, _peak_bytes(device))
 
 
-def _prepare(model: str, size: int, batch: int, preset: str) -> tuple[Callable, Callable]:
-    """Return what measures a style, and what repaints a batch in it; each waits for its result."""
+def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
+    """Return the tile, what measures a style, and what repaints in it; both wait for results."""
     import jax
     import jax.numpy as jnp
 
     from ._drawn import draw_style
-    from ._image import resize
+    from ._large import repaint_large
+    from ._recipe import find_recipe
     from ._scene import draw_scene
+    from ._stylize import measure_picture
     from ._stylizer import Stylizer
 
-    stylizer = Stylizer.from_pretrained(model)
-    content = jnp.asarray(resize(draw_scene(384, 384), (size, size)))
-    contents = jnp.stack([content] * batch)
-    picture = jnp.asarray(resize(draw_style("strokes", 384), (size, size)))
+    stylizer = Stylizer.from_pretrained(task.model)
+    recipe = find_recipe(task.preset)
+    widths = stylizer.encoder.widths
+    shape = (task.size, task.size)
+    tile = choose_tile(shape, widths, recipe.levels, task.budget, task.wanted)
+    if tile is not None and task.batch > 1:
+        raise WctError("pictures in tiles are done one at a time: give a batch of 1")
+    content, painting = (
+        np.asarray(Image.fromarray(to_bytes(drawn)).resize(shape))
+        for drawn in (draw_scene(384, 384), draw_style("strokes", 384))
+    )
 
     def read():
-        return jax.block_until_ready(stylizer.read_style(picture))
+        style = measure_picture(stylizer, painting, None, task.budget)
+        return jax.block_until_ready(style)
+
+    if tile is None:
+        batch = jnp.stack([jnp.asarray(to_floats(content))] * task.batch)
+        return tile, read, lambda style: jax.block_until_ready(stylizer(batch, style, recipe))
+    result = np.empty_like(content)
+
+    def paste(part, area):
+        result[area] = to_bytes(part)
 
     def stylize(style):
-        return jax.block_until_ready(stylizer(contents, style, preset))
+        repaint_large(
+            stylizer, content, style, recipe, None,
+            tile=tile, scratch=None, paste=paste, progress=None,
+        )  # fmt: skip
 
-    return read, stylize
+    return tile, read, stylize
 
 
 def _peak_bytes(device) -> float:

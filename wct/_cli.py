@@ -199,6 +199,7 @@ def stylize(
 @_argument_of(make_texture, "seamless", "--seamless", is_flag=True)
 @_argument_of(make_texture, "transform", "--transform", metavar="NAME")
 @_argument_of(make_texture, "style_size", "--style-size", type=click.IntRange(1))
+@_argument_of(make_texture, "memory", "--memory", metavar="BYTES")
 @_argument_of(make_texture, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def texture(
@@ -290,6 +291,8 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
 @_argument_of(measure_speed, "batch", "--batch", type=click.IntRange(1))
 @_argument_of(measure_speed, "preset", "-p", "--preset", metavar="NAME")
 @_argument_of(measure_speed, "repeats", "--repeats", type=click.IntRange(1))
+@_argument_of(measure_speed, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
+@_argument_of(measure_speed, "memory", "--memory", metavar="BYTES")
 @_argument_of(stylize_image, "model", "--model")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each size.")
 def bench(sizes: tuple[int, ...], as_json: bool, **options: Any) -> None:
@@ -307,6 +310,7 @@ def bench(sizes: tuple[int, ...], as_json: bool, **options: Any) -> None:
         "style_ms": "{:10.1f}",
         "stylize_ms": "{:12.1f}",
         "images_per_s": "{:14.2f}",
+        "s_per_mpx": "{:11.2f}",
         "peak_mb": "{:9.0f}",
     }
     for count, speed in enumerate(measure_speed(sizes=sizes, **options)):

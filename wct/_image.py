@@ -45,6 +45,13 @@ _TOLERANCE = 1e-3  # how far beyond [0, 1] resampling and rounding may carry an 
 _STRIP = 256  # rows
 _GREYS = ("1", "L", "LA", "La")
 ABOUT = ("exif", "xmp", "dpi")
+_TAGS = [
+    ExifTags.Base[name]
+    for name in (
+        *("ImageDescription", "Make", "Model", "Software", "DateTime"),
+        *("Artist", "Copyright", "XPTitle", "XPComment", "XPAuthor", "XPKeywords", "XPSubject"),
+    )
+]
 _opening = threading.Lock()  # filters of warnings are global: one thread changes them at a time
 
 
@@ -248,9 +255,7 @@ def _from_pillow(
 ) -> Picture:
     with _open(source, allow_large) as image:
         image.load()
-        image = _upright(image)
-        about = {name: image.info[name] for name in ABOUT if name in image.info}
-        return Picture(*_decode(image), kind="pillow", about=about)
+        return Picture(*_decode(_upright(image)), kind="pillow", about=_about(image))
 
 
 @contextlib.contextmanager
@@ -270,6 +275,23 @@ def _open(
             Image.MAX_IMAGE_PIXELS = limit
     with image:
         yield image
+
+
+def _about(image: Image.Image) -> dict[str, Any]:
+    """Return what a result is to say of its origin: EXIF without its pixels' layout, and more."""
+    about = {name: image.info[name] for name in ABOUT if name in image.info}
+    with contextlib.suppress(Exception):  # broken EXIF is left out
+        about.pop("exif", None)
+        found, kept = image.getexif(), Image.Exif()
+        kept.update({tag: value for tag, value in found.items() if tag in _TAGS})
+        for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            if values := found.get_ifd(part):
+                kept.get_ifd(part).update(values)
+        if kept:
+            about["exif"] = kept.tobytes()
+    if "Orientation" in str(about.get("xmp")):  # the pixels were turned
+        del about["xmp"]
+    return about
 
 
 def _upright(image: Image.Image) -> Image.Image:

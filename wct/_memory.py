@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ._errors import WctError
-from ._tiles import smallest_tile, to_cells
+from ._tiles import halo, smallest_tile, spans, to_cells
 
 DEFAULT_MEMORY = "3GB"
 
-_UNITS = {"": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _TILES = (2048, 1536, 1024, 768, 512)
 
-_PROGRAM = 0.6e9
+_PROGRAM = 0.7e9
 """Bytes of the libraries and of compiled programs."""
 
 _AT_WORK, _A_CHANNEL = 64, 16
@@ -34,7 +34,7 @@ def read_memory(memory: str | float) -> float:
     """
     if isinstance(memory, str):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", memory.strip(), re.IGNORECASE)
-        memory = float(found[1]) * _UNITS[f"{found[2].upper()}B"] if found else 0
+        memory = float(found[1]) * _UNITS[found[2].upper()] if found else 0
     if not memory > 0:
         raise WctError("memory must be a number of bytes, or such as 3GB or 800MB")
     return memory
@@ -71,9 +71,13 @@ def choose_tile(
         return None if tile >= max(height, width) else tile
     if _whole(height * width, widths) <= budget:
         return None
-    for side in (*_TILES, least):
-        if least <= side and _tiled(height * width, side, widths) <= budget:
-            return side
+    sides = [
+        side
+        for side in (*_TILES, least)
+        if least <= side and _tiled(height * width, side, widths) <= budget
+    ]
+    if sides:
+        return min(sides, key=lambda side: _seen(size, side, levels))
     needed = _tiled(height * width, least, widths)
     raise WctError(
         f"a picture of {size[0]} × {size[1]} pixels needs {needed / 1e9:.1f} GB of memory, "
@@ -96,6 +100,12 @@ def telling() -> Iterator[None]:
         raise WctError(
             "out of memory: allow less of it than there is (memory=, --memory), for smaller tiles"
         ) from error
+
+
+def _seen(size: tuple[int, int], tile: int, levels: Sequence[int]) -> int:
+    """Pixels of all tiles of all levels, halos included."""
+    counts = [[len(spans(length, tile, halo(level))) for length in size] for level in levels]
+    return tile * tile * sum(rows * columns for rows, columns in counts)
 
 
 def _whole(pixels: int, widths: Sequence[int]) -> float:

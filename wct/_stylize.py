@@ -291,12 +291,15 @@ def read_styles(
                 raise WctError("a style's mask selects a part of its picture: give that, no Style")
             found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
         else:
-            found = _measure(model, _read_pixels(picture, style_size), mask, budget)
+            found = measure_picture(model, _read_pixels(picture, style_size), mask, budget)
         styles.append(found)
     return styles
 
 
-def _measure(model: Stylizer, pixels: np.ndarray, mask: MaskLike | None, budget: float) -> Style:
+def measure_picture(
+    model: Stylizer, pixels: np.ndarray, mask: MaskLike | None, budget: float
+) -> Style:
+    """Measure a style's picture, or the part of it that a mask selects, within so many bytes."""
     from ._masks import read_mask
     from ._tiled import measure_tiles
 

@@ -11,11 +11,13 @@ from PIL import Image
 
 from ._errors import WctError
 from ._image import to_bytes
-from ._memory import DEFAULT_MEMORY, read_memory
+from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
 from ._stylize import find_stylizer, mix_pictures
 from ._tiles import halo
 
 if TYPE_CHECKING:  # they import jax, which takes seconds
+    from ._recipe import Recipe
+    from ._style import Style
     from ._stylize import StyleLike
     from ._stylizer import Stylizer
 
@@ -33,6 +35,7 @@ def texture(
     levels: Sequence[int] = (5, 4, 3, 2, 1),
     transform: str = "wct",
     style_size: int = 512,
+    memory: str | float = DEFAULT_MEMORY,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
     progress: Callable[[float], object] | None = None,
 ) -> Image.Image:
@@ -49,6 +52,8 @@ def texture(
         levels: The levels to run in each pass, coarse (5) to fine (1).
         transform: How features are given the style's moments: wct, ot, adain or mean.
         style_size: Reduce each style to this longer side if it is larger, in pixels.
+        memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. What would
+            need more is done in tiles, with the same result.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
         progress: Called after each pass with the share of the work that is done, up to 1.
 
@@ -60,8 +65,6 @@ def texture(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.3.
     """
-    import jax.numpy as jnp
-
     from ._recipe import Recipe, check_levels
 
     height, width = size
@@ -73,15 +76,36 @@ def texture(
         )
     check_levels(levels)
     stylizer = find_stylizer(model)
-    budget = read_memory(DEFAULT_MEMORY)
+    budget = read_memory(memory)
     mixed = mix_pictures(style, weights, style_size=style_size, model=stylizer, budget=budget)
     pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
     recipe = Recipe(1.0, levels=tuple(levels), transform=transform)
     margin = sum(map(halo, levels)) if seamless else 0
     for number in range(passes):
         around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
-        result = np.asarray(stylizer(jnp.asarray(around)[None], mixed, recipe)[0])
+        result = _repaint(stylizer, around, mixed, recipe, budget)
         pixels = result[margin : margin + height, margin : margin + width]
         if progress is not None:
             progress((number + 1) / passes)
     return Image.fromarray(to_bytes(pixels))
+
+
+def _repaint(
+    stylizer: Stylizer, pixels: np.ndarray, style: Style, recipe: Recipe, budget: float
+) -> np.ndarray:
+    import jax.numpy as jnp
+
+    from ._large import repaint_large
+
+    tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget, None)
+    if tile is None:
+        return np.asarray(stylizer(jnp.asarray(pixels)[None], style, recipe)[0])
+    result = np.empty_like(pixels)
+
+    def paste(part: np.ndarray, area: tuple[slice, slice]) -> None:
+        result[area] = part.clip(0, 1)
+
+    repaint_large(
+        stylizer, pixels, style, recipe, None, tile=tile, scratch=None, paste=paste, progress=None
+    )
+    return result

@@ -3,12 +3,12 @@
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ._errors import ImageError
 from ._image import ABOUT, SRGB, read_image, to_bytes
@@ -27,6 +27,7 @@ SRGB_BYTES = b"".join(
 )
 
 _JPEG_SEGMENT = 65_000
+_TIFF_SIZE = 4_000_000_000
 _JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
 _TIFF = ("TIFF", {"compression": "tiff_deflate"})
 _FORMATS = {
@@ -129,8 +130,22 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
     about = {name: image.info[name] for name in ABOUT if name in image.info}
     if format == "JPEG":  # which has no room for more
         about = {name: value for name, value in about.items() if len(value) < _JPEG_SEGMENT}
+    if format == "TIFF":
+        about |= _without_parts(about)
+        if 4 * image.width * image.height > _TIFF_SIZE:
+            options = {"big_tiff": True}  # Pillow writes these without compression only
     image.save(buffer, format, icc_profile=SRGB_BYTES, **options, **about)
     return buffer.getvalue()
+
+
+def _without_parts(about: Mapping[str, Any]) -> dict[str, bytes]:
+    """Leave the camera's and the place's parts out of EXIF: Pillow's compressed TIFF has none."""
+    if "exif" not in about:
+        return {}
+    found, kept = Image.Exif(), Image.Exif()
+    found.load(about["exif"])
+    kept.update({tag: value for tag, value in found.items() if tag not in set(ExifTags.IFD)})
+    return {"exif": kept.tobytes()}
 
 
 def write_file(data: bytes, path: Path, *, overwrite: bool) -> None:
