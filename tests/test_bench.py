@@ -28,10 +28,10 @@ def test_a_line_for_each_size(tiny_directory, home):
 
 
 def test_tiles(tiny_directory):
-    result = bench("--model", str(tiny_directory), "--sizes", "400", "--tile", "352", "--json")
+    result = bench("--model", str(tiny_directory), "--sizes", "400", "--tile", "240", "--json")
     assert result.exit_code == 0, result.output
     speed = json.loads(result.output)
-    assert speed["tile"] == 352
+    assert speed["tile"] == 240
     assert 0 < speed["stylize_ms"] < 1e3 * speed["cached_s"]
 
 

@@ -160,3 +160,14 @@ def test_a_result_comes_nearer_to_its_style():
                 np.asarray(getattr(moments[name], part)) for name in ("style", "content", "result")
             )
             assert np.linalg.norm(after - wanted) < 0.8 * np.linalg.norm(before - wanted)
+
+
+@pytest.mark.parametrize("preset", ["balanced", "paper"])
+def test_tiles_of_a_photograph_are_the_whole(preset):
+    """400 × 437 pixels, in four tiles of each level."""
+    content = np.pad(photograph(400, 430), ((0, 0), (0, 7), (0, 0)), mode="symmetric")
+    style = draw_style("strokes", 256).astype(np.float32)
+    wanted = wct.stylize(content, style, preset=preset)
+    found = wct.stylize(content, style, preset=preset, tile=240)
+    assert np.abs(found - wanted).max() < 2e-3
+    assert np.abs(found - content).mean() > 0.03

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ._errors import WctError
-from ._tiles import halo, smallest_tile, spans, to_cells
+from ._tiles import reach, smallest_tile, spans, to_cells
 
 DEFAULT_MEMORY = "3GB"
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_TILES = (2048, 1536, 1024, 768, 512)
+_TILES = (2048, 1792, 1536, 1280, 1024, 768, 512)
 
 _PROGRAM = 0.7e9
 """Bytes of the libraries and of compiled programs."""
@@ -104,7 +104,7 @@ def telling() -> Iterator[None]:
 
 def _seen(size: tuple[int, int], tile: int, levels: Sequence[int]) -> int:
     """Pixels of all tiles of all levels, halos included."""
-    counts = [[len(spans(length, tile, halo(level))) for length in size] for level in levels]
+    counts = [[len(spans(length, tile, reach(level))) for length in size] for level in levels]
     return tile * tile * sum(rows * columns for rows, columns in counts)
 
 

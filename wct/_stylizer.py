@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
 from ._layers import stride
-from ._level import decode, find_maps, measure, restyle, to_cells
+from ._level import average, decode, find_maps, measure, restyle
 from ._masks import MaskLike, read_mask, share_out, steady
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
@@ -258,7 +258,7 @@ def _repaint(
     cells = None
     if masks is not None:
         masks = mirror(masks[..., None], size)[:, None, ..., 0]
-        cells = to_cells(masks, decoder.level)
+        cells = average(masks, decoder.level)
     content = measure(features, inside, cells)
     if patches is None:
         maps = find_maps(content, style, strength, ridge, transform, solver)
@@ -299,7 +299,7 @@ def _measure(
         inside = coverage(features, size, level)
         found = moments(features, inside)
         if weights is not None:
-            cells = to_cells(mirror(weights[..., None], size)[None, ..., 0], level)
+            cells = average(mirror(weights[..., None], size)[None, ..., 0], level)
             found = steady(moments(features, inside * cells[0]), found)
         measured.append(replace(found, residue=None))
     return jax.tree.map(lambda value: value[0], tuple(measured))

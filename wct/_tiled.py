@@ -1,7 +1,7 @@
 """The chain on a picture that is too large for memory: tile by tile, as if it were whole.
 
 At each level twice over the tiles: first the moments, which add up to the picture's; then, with the
-map that these give, the features and the decoder.
+map that these give, the decoder. The deeper levels' features, which are few, are kept between.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from ._layers import LEVELS
-from ._level import Content, Scalar, decode, find_maps, measure, restyle, to_cells
+from ._layers import LEVELS, stride
+from ._level import Content, Features, Scalar, average, decode, find_maps, measure, restyle
 from ._masks import share_out, steady
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
@@ -26,11 +26,21 @@ from ._recipe import Recipe
 from ._scratch import Scratch
 from ._style import Style
 from ._stylizer import Stylizer
-from ._tiles import Span, cut, encoder_halo, halo, own_cells, spans
+from ._tiles import (
+    KEPT_FROM,
+    Area,
+    Place,
+    cut,
+    encoder_halo,
+    in_cells,
+    own_cells,
+    own_part,
+    reach,
+    spans,
+    to_cells,
+)
 from ._transform import AffineMap
 
-Place = tuple[Span, Span]
-Area = tuple[slice, slice]
 Tiles = Float[Array, "tiles height width 3"]
 Masks = Float[Array, "tiles height width regions"]
 Weights = Float[Array, "tiles _ _"]
@@ -72,7 +82,7 @@ def repaint_tiles(
     names = [f"picture-{count}" for count in range(1, len(work))]
     # To paint a tile takes about twice as long as to measure it.
     costs = [
-        len(walk.batches(encoder_halo(step.level))) + 2 * len(walk.batches(halo(step.level)))
+        len(walk.batches(encoder_halo(step.level))) + 2 * len(walk.batches(reach(step.level)))
         for _, _, step in work
     ]
     shape = (*walk.size, 3)  # of 32-bit floats: 16-bit ones, whitened, are off by up to 0.009
@@ -87,25 +97,27 @@ def repaint_tiles(
             progress(done / sum(costs))
 
     for count, (decoder, wanted, step) in enumerate(work[start:], start):
-        [content] = _measure_all(walk, encoder, result, masks, [step.level], lambda: advance(1))
-        maps = _find_maps(
-            content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver
-        )
         last = count + 1 == len(work)
         painted = None if last else scratch.new(shape, np.float32, names[count])
         put = paste if painted is None else partial(_put, painted)
+        features = _room_for_features(scratch, walk, encoder, step.level)
+        [content] = _measure_all(
+            walk, encoder, result, masks, [step.level], keep=features, advance=lambda: advance(1)
+        )
+        maps = _find_maps(
+            content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver
+        )
         networks = encoder, walk.copy(decoder), walk.copy(maps)
-        for places in walk.batches(halo(step.level)):
+        for places in walk.batches(reach(step.level)):
             tiles, regions = walk.cut(result, places), walk.cut(masks, places)
-            made = _paint(*networks, tiles, regions, step.alpha, step.detail)
+            found = walk.cut(features, [in_cells(place, step.level) for place in places])
+            made = _paint(*networks, tiles, found, regions, step.alpha, step.detail)
             for place, pixels in zip(places, np.asarray(made), strict=False):
-                of_picture, of_tile = walk.own(place)
-                put(pixels[of_tile], of_picture)
+                put(*walk.own(place, pixels))
             advance(2)
         if painted is not None:
             scratch.keep(names[count])
-            if count > 0:
-                scratch.drop(names[count - 1])
+            scratch.drop(f"picture-{count}")
             result = painted
 
 
@@ -160,10 +172,13 @@ class _Walk:
         """Return how much each cell of these tiles counts."""
         return self._share([own_cells(*at, self.size, level) for at in places], fill=0)
 
-    def own(self, place: Place) -> tuple[Area, Area]:
-        """Return what is a tile's own: where it is in the picture, and where in the tile."""
-        rows, columns = map(_own, place, self.size)
-        return (rows[0], columns[0]), (rows[1], columns[1])
+    def own(self, place: Place, pixels: np.ndarray) -> tuple[np.ndarray, Area]:
+        """Return what is a tile's own and in the picture, and where it belongs."""
+        rows, columns = (
+            span._replace(last=min(span.last, length))
+            for span, length in zip(place, self.size, strict=True)
+        )
+        return own_part((rows, columns), pixels)
 
     def copy(self, tree: Any) -> Any:
         """Give each device a copy of all arrays of a pytree."""
@@ -175,14 +190,18 @@ class _Walk:
         return jax.device_put(np.stack(arrays + missing * [fill * arrays[-1]]), self._split)
 
 
+def _room_for_features(
+    scratch: Scratch, walk: _Walk, encoder: Encoder, level: int
+) -> np.ndarray | None:
+    """Return an array for a picture's features, in cells, if they are to be kept."""
+    if level < KEPT_FROM:
+        return None
+    height, width = (to_cells(side) // stride(level) for side in walk.size)
+    return scratch.new((height, width, encoder.widths[level - 1]), np.float32)
+
+
 def _put(picture: np.ndarray, pixels: np.ndarray, area: Area) -> None:
     picture[area] = pixels
-
-
-def _own(span: Span, length: int) -> tuple[slice, slice]:
-    """What is a tile's own, in the picture and in the tile."""
-    last = min(span.last, length)
-    return slice(span.first, last), slice(span.first - span.start, last - span.start)
 
 
 def _latest(scratch: Scratch, names: Sequence[str], picture: np.ndarray) -> tuple[int, np.ndarray]:
@@ -200,31 +219,46 @@ def _measure_all(
     picture: np.ndarray,
     masks: np.ndarray | None,
     levels: Sequence[int],
+    *,
+    keep: np.ndarray | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Content]:
-    """Measure the moments of a picture, and of its regions, at some levels."""
+    """Measure the moments of a picture, and of its regions, at some levels.
+
+    Features of the last of them can be kept in an array `(height, width, channels)`, in cells.
+    """
     total = None
-    for places in walk.batches(encoder_halo(max(levels))):
+    depth = max(levels)
+    for places in walk.batches(encoder_halo(depth)):
+        features = _encode(encoder, walk.cut(picture, places), depth)
         inside = {level: walk.own_cells(places, level) for level in levels}
-        found = _measure(encoder, walk.cut(picture, places), walk.cut(masks, places), inside)
+        chosen = {level: features[level - 1] for level in levels}
+        found = _measure(chosen, walk.cut(masks, places), inside)
         total = found if total is None else _merge(total, found)
+        if keep is not None:
+            for place, values in zip(places, np.asarray(features[-1]), strict=False):
+                _put(keep, *own_part(in_cells(place, depth), values))
         jax.block_until_ready(total)
         advance()
     assert total is not None
     return [total[level] for level in levels]
 
 
+@partial(jax.jit, static_argnames="depth")
+def _encode(encoder: Encoder, tiles: Tiles, depth: int) -> list[Features]:
+    return encoder(tiles, depth)
+
+
 @jax.jit
 def _measure(
-    encoder: Encoder, tiles: Tiles, masks: Masks | None, inside: dict[int, Weights]
+    features: dict[int, Features], masks: Masks | None, inside: dict[int, Weights]
 ) -> dict[int, Content]:
     """Measure the moments of these tiles together."""
-    features = encoder(tiles, max(inside))
     regions = _regions(masks)
     found = {}
     for level, weights in inside.items():
-        cells = None if regions is None else to_cells(regions, level)
-        whole, parts = measure(features[level - 1], weights, cells)
+        cells = None if regions is None else average(regions, level)
+        whole, parts = measure(features[level], weights, cells)
         found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
     return found
 
@@ -240,14 +274,16 @@ def _paint(
     decoder: Decoder,
     maps: AffineMap,
     tiles: Tiles,
+    features: Features | None,
     masks: Masks | None,
     strength: Scalar,
     detail: Scalar,
 ) -> Tiles:
-    """Repaint these tiles."""
-    features = encoder(tiles, decoder.level)[-1]
+    """Repaint these tiles, whose features may be at hand."""
+    if features is None:
+        features = encoder(tiles, decoder.level)[-1]
     regions = _regions(masks)
-    cells = None if regions is None else to_cells(regions, decoder.level)
+    cells = None if regions is None else average(regions, decoder.level)
     mapped = restyle(features, maps, cells)
     return decode(decoder, tiles, features, mapped, regions, strength, detail)
 

@@ -13,6 +13,9 @@ import numpy as np
 from ._image import to_floats
 from ._layers import LEVELS, layer_names, stride
 
+KEPT_FROM = 3
+"""The first level whose features are kept: those of 1 and 2 are more than the picture itself."""
+
 _CELL = stride(max(LEVELS))
 
 
@@ -23,6 +26,12 @@ class Span(NamedTuple):
     stop: int
     first: int
     last: int
+
+
+Place = tuple[Span, Span]
+"""Where a tile is: its rows and its columns."""
+
+Area = tuple[slice, slice]
 
 
 def to_cells(length: int) -> int:
@@ -40,9 +49,14 @@ def halo(level: int) -> int:
     return to_cells(2 * _radius(level) + stride(level) - 1)
 
 
+def reach(level: int) -> int:
+    """The halo of a level's tiles: less where features are kept and not computed once more."""
+    return halo(level) if level < KEPT_FROM else encoder_halo(level)
+
+
 def smallest_tile(level: int) -> int:
     """The least side of a tile that has pixels of its own."""
-    return 2 * halo(level) + _CELL
+    return 2 * reach(level) + _CELL
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:
@@ -64,6 +78,22 @@ def spans(length: int, tile: int, halo: int) -> list[Span]:
         Span(start, start + tile, *own)
         for start, own in zip(starts, pairwise(borders), strict=True)
     ]
+
+
+def in_cells(place: Place, level: int) -> Place:
+    """Return where a tile's features are, in cells."""
+    rows, columns = (Span(*(edge // stride(level) for edge in span)) for span in place)
+    return rows, columns
+
+
+def own_part(place: Place, values: np.ndarray) -> tuple[np.ndarray, Area]:
+    """Return what is a tile's own of its values, `(height, width, channels)`, and its place."""
+    rows, columns = place
+    own = values[
+        rows.first - rows.start : rows.last - rows.start,
+        columns.first - columns.start : columns.last - columns.start,
+    ]
+    return own, (slice(rows.first, rows.last), slice(columns.first, columns.last))
 
 
 def cut(picture: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
