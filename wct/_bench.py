@@ -162,6 +162,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     from ._large import repaint_large
     from ._recipe import find_recipe
     from ._scene import draw_scene
+    from ._scratch import Scratch
     from ._stylize import measure_picture
     from ._stylizer import Stylizer
 
@@ -192,7 +193,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     def stylize(style):
         repaint_large(
             stylizer, content, style, recipe, None,
-            tile=tile, scratch=None, paste=paste, progress=None,
+            tile=tile, files=Scratch(), scratch=None, paste=paste, progress=None,
         )  # fmt: skip
 
     return tile, read, stylize

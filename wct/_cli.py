@@ -169,10 +169,6 @@ def stylize(
         raise click.UsageError("only one picture can be read from standard input")
     if output is None:
         output = "-" if content == "-" else f"{Path(content).stem}-{Path(style).stem}.png"
-    if output != "-":
-        find_format(output)
-        if not overwrite:
-            refuse_existing(Path(output))
     with _progress() as progress:
         result = stylize_image(
             _source(content),
@@ -180,13 +176,14 @@ def stylize(
             weights=weights or None,
             masks=_masks(masks, labels),
             progress=progress,
+            output=None if output == "-" else output,
+            overwrite=overwrite,
             **options,
         )
-    if output == "-":
-        write_image(result, sys.stdout.buffer, format="png")
-    else:
-        write_image(result, output, overwrite=overwrite)
+    if result is None:
         click.echo(output)
+    else:
+        write_image(result, sys.stdout.buffer, format="png")
 
 
 @main.command()

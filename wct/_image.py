@@ -148,6 +148,12 @@ def read_size(source: str | os.PathLike[str], *, allow_large: bool = False) -> t
         return (width, height) if turned else (height, width)
 
 
+def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what is known of a picture besides its pixels, as `Picture.about`."""
+    with reading(source), _open(source, True) as image:
+        return _about(image)
+
+
 @contextlib.contextmanager
 def reading(source: object) -> Iterator[None]:
     """Make of whatever goes wrong in reading a picture an `ImageError` that names it."""

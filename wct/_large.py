@@ -30,6 +30,7 @@ def repaint_large(
     masks: Sequence[np.ndarray] | None,
     *,
     tile: int,
+    files: Scratch,
     scratch: str | os.PathLike[str] | None,
     paste: Callable[[np.ndarray, Area], object],
     progress: Callable[[float], object] | None,
@@ -43,6 +44,7 @@ def repaint_large(
         recipe: How to.
         masks: `(height, width)` each, or None.
         tile: Side of the tiles, pixels.
+        files: Where intermediate pictures are.
         scratch: A directory for checkpoints, or None.
         paste: Takes parts of the result, as in `repaint_tiles`.
         progress: Called with the share of the work that is done.
@@ -52,11 +54,10 @@ def repaint_large(
             picture in this directory.
     """
     with contextlib.ExitStack() as stack:
-        folder = None
         if scratch is not None:
             key = _digest(stylizer, style, recipe, pixels, *(masks or ()))
-            folder = stack.enter_context(_checkpoints(Path(scratch), key))
-        files = Scratch(folder)
+            files.folder = stack.enter_context(_checkpoints(Path(scratch), key))
+        files.release()
         regions = None
         if masks is not None:
             regions = files.new((*pixels.shape[:2], len(masks)), np.float32)

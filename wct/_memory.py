@@ -22,8 +22,12 @@ _PROGRAM = 0.7e9
 _AT_WORK, _A_CHANNEL = 64, 16
 """Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
 
-_AT_REST = 14
-"""Bytes for each pixel of a picture in tiles that is read, or written: eight bits, some times."""
+
+HELD = {True: 14, False: 5}
+"""Bytes for each pixel of a picture in tiles, if the result is given back, or written by strips."""
+
+RESIZED, MASK = 24, 16
+"""The same for the picture as floats, if it is resized first, and for each mask."""
 
 
 def read_memory(memory: str | float) -> float:
@@ -46,6 +50,7 @@ def choose_tile(
     levels: Sequence[int],
     budget: float,
     tile: int | None,
+    held: float = HELD[True],
 ) -> int | None:
     """Return the side of the tiles that a picture is to be done in, or None if it is done whole.
 
@@ -55,6 +60,7 @@ def choose_tile(
         levels: The levels of the chain.
         budget: Bytes of memory.
         tile: The side that the user wants.
+        held: Bytes for each pixel of the picture that are held, besides the networks' work.
 
     Raises:
         WctError: The memory does not suffice, or the tile is too small or no multiple of 16.
@@ -71,14 +77,15 @@ def choose_tile(
         return None if tile >= max(height, width) else tile
     if _whole(height * width, widths) <= budget:
         return None
+    at_rest = height * width * held
     sides = [
         side
         for side in (*_TILES, least)
-        if least <= side and _tiled(height * width, side, widths) <= budget
+        if least <= side and _whole(side * side, widths) + at_rest <= budget
     ]
     if sides:
         return min(sides, key=lambda side: _seen(size, side, levels))
-    needed = _tiled(height * width, least, widths)
+    needed = _whole(least * least, widths) + at_rest
     raise WctError(
         f"a picture of {size[0]} × {size[1]} pixels needs {needed / 1e9:.1f} GB of memory, "
         f"and {budget / 1e9:.1f} GB are allowed: allow more (memory=, --memory)"
@@ -110,7 +117,3 @@ def _seen(size: tuple[int, int], tile: int, levels: Sequence[int]) -> int:
 
 def _whole(pixels: int, widths: Sequence[int]) -> float:
     return _PROGRAM + pixels * (_AT_WORK + _A_CHANNEL * widths[0])
-
-
-def _tiled(pixels: int, tile: int, widths: Sequence[int]) -> float:
-    return _whole(tile * tile, widths) + pixels * _AT_REST

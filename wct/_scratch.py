@@ -16,11 +16,13 @@ class Scratch:
 
     The files have no names, so that nothing is left of them however the process ends; only
     checkpoints have, if there is a folder for them.
+
+    Attributes:
+        folder: Where checkpoints are kept, and all else is too; none are without.
     """
 
-    def __init__(self, folder: Path | None = None):
-        """Keep checkpoints in a folder, or none."""
-        self._folder = folder
+    def __init__(self):
+        self.folder: Path | None = None
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
     def new(self, shape: tuple[int, ...], dtype: type, name: str | None = None) -> np.ndarray:
@@ -29,13 +31,13 @@ class Scratch:
         Raises:
             WctError: There is no room for it.
         """
-        folder = tempfile.gettempdir() if self._folder is None else self._folder
+        folder = tempfile.gettempdir() if self.folder is None else self.folder
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         try:
-            if name is None or self._folder is None:
+            if name is None or self.folder is None:
                 file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
             else:
-                file = (self._folder / f"{name}.part").open("w+b")
+                file = (self.folder / f"{name}.part").open("w+b")
             with file:
                 _reserve(file.fileno(), size)
                 return self._map(file.fileno(), shape, dtype)
@@ -47,19 +49,19 @@ class Scratch:
 
     def keep(self, name: str) -> None:
         """Make a checkpoint of the array of this name, which is complete now."""
-        if self._folder is not None:
-            (self._folder / f"{name}.part").replace(self._folder / name)
+        if self.folder is not None:
+            (self.folder / f"{name}.part").replace(self.folder / name)
 
     def drop(self, name: str) -> None:
         """Remove a checkpoint, if there is one."""
-        if self._folder is not None:
-            (self._folder / name).unlink(missing_ok=True)
+        if self.folder is not None:
+            (self.folder / name).unlink(missing_ok=True)
 
     def find(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
         """Return the checkpoint of this name, or None."""
-        if self._folder is None or not (self._folder / name).is_file():
+        if self.folder is None or not (self.folder / name).is_file():
             return None
-        with (self._folder / name).open("r+b") as file:
+        with (self.folder / name).open("r+b") as file:
             return self._map(file.fileno(), shape, dtype)
 
     def release(self) -> None:

@@ -13,9 +13,23 @@ from PIL import Image
 
 from ._color import check_colors, match_colors, with_chroma_of
 from ._errors import WctError
-from ._image import ImageLike, fit, read_image, resize, shrink_to, strips, to_bytes, to_floats
+from ._image import (
+    ImageLike,
+    Picture,
+    fit,
+    read_image,
+    read_size,
+    resize,
+    shrink_to,
+    strips,
+    to_bytes,
+    to_floats,
+)
 from ._layers import LEVELS
-from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
+from ._memory import DEFAULT_MEMORY, HELD, MASK, RESIZED, choose_tile, read_memory, telling
+from ._scratch import Scratch
+from ._strips import read_strips, write_strips
+from ._write import find_format, refuse_existing, write_image
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
@@ -52,7 +66,9 @@ def stylize(
     allow_large: bool = False,
     model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
     progress: Callable[[float], object] | None = None,
-) -> Image.Image | np.ndarray:
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Image.Image | np.ndarray | None:
     """Repaint a picture in the style of another one.
 
     Args:
@@ -101,14 +117,17 @@ def stylize(
             hold so many that they fill the memory. Only such that you trust.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
         progress: Called now and then with the share of the work that is done, up to 1.
+        output: A file to write the result to, as `write_image` does. Of a picture that is done in
+            tiles, neither the content's file nor this one is ever held in memory.
+        overwrite: Replace that file if it exists.
 
     Returns:
         The repainted picture, of the content's kind and size. A path, a stream or a Pillow image
         gives a Pillow image, with the content's transparency; an array gives an array of its dtype
-        (floats become float32).
+        (floats become float32). Nothing, if there is an output.
 
     Raises:
-        ImageError: A picture cannot be read, or an array is not one.
+        ImageError: A picture cannot be read or written, or an array is not one.
         WeightsError: There is no such model, or it is incomplete or damaged.
         WctError: Another argument is out of range, or there is too little memory.
 
@@ -130,20 +149,27 @@ def stylize(
     if size is not None and size < 1:
         raise WctError(f"size must be at least 1 pixel, not {size}")
     check_colors(colors)
+    if output is not None:
+        find_format(output)
+        if not overwrite:
+            refuse_existing(Path(output))
     recipe = vary(
         find_recipe(preset), alpha=alpha, levels=levels, detail=detail, transform=transform,
         ridge=ridge, solver=solver,
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
-    picture = read_image(content, allow_large=allow_large)
-    shape = picture.stored.shape[:2] if size is None else fit(picture.stored.shape[:2], size)
-    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile)
+    files = Scratch()
+    shape, read = _open_content(content, allow_large)
+    shape = shape if size is None else fit(shape, size)
+    held = HELD[output is None] + RESIZED * (size is not None) + MASK * len(masks or ())
+    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held)
     if side is not None and (swap is not None or refine):
         raise WctError(
             f"{'refinement' if refine else 'style-swap'} works on whole pictures: give a smaller "
             "size, no tile, or more memory"
         )
+    picture = read(None if side is None else files)
     pixels = resize(picture.stored, shape) if size is not None else picture.stored
     if colors == "matched":
         style = [_recolor(each, pixels, style_size) for each in _listed(style)]
@@ -165,13 +191,16 @@ def stylize(
         count_styles(masks, styles)
         regions = [feathered(read_mask(mask, shape), float(feather)) for mask in masks]
         found = stack_styles(styles)
-    repainted = np.empty((*shape, 3), np.float32 if picture.kind == "float" else np.uint8)
+    if output is None or side is None:
+        repainted = np.empty((*shape, 3), np.float32 if picture.kind == "float" else np.uint8)
+    else:
+        repainted = files.new((*shape, 3), np.uint8)
 
     def paste(result: np.ndarray, area: slice | tuple[slice, slice]) -> None:
         result = result.clip(0, 1)
         if colors == "luminance":
             result = with_chroma_of(to_floats(pixels[area]), result)
-        repainted[area] = result if picture.kind == "float" else to_bytes(result)
+        repainted[area] = result if repainted.dtype == np.float32 else to_bytes(result)
 
     with telling():
         if side is None:
@@ -183,9 +212,30 @@ def stylize(
         else:
             repaint_large(
                 stylizer, pixels, found, recipe, regions,
-                tile=side, scratch=scratch, paste=paste, progress=progress,
+                tile=side, files=files, scratch=scratch, paste=paste, progress=progress,
             )  # fmt: skip
-    return picture.like(repainted)
+    if output is None:
+        return picture.like(repainted)
+    if side is None:
+        write_image(picture.like(repainted), output, overwrite=overwrite)
+    else:
+        write_strips(picture, repainted, Path(output), overwrite=overwrite)
+    return None
+
+
+def _open_content(
+    content: ImageLike, allow_large: bool
+) -> tuple[tuple[int, int], Callable[[Scratch | None], Picture]]:
+    """Return a picture's size, and what reads it: into files, if there are some and it is one."""
+    if not isinstance(content, str | os.PathLike):
+        picture = read_image(content, allow_large=allow_large)
+        return picture.stored.shape[:2], lambda _: picture
+
+    def read(files: Scratch | None) -> Picture:
+        found = None if files is None else read_strips(content, files)
+        return found or read_image(content, allow_large=allow_large)
+
+    return read_size(content, allow_large=allow_large), read
 
 
 def _repaint_whole(

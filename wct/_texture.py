@@ -96,6 +96,7 @@ def _repaint(
     import jax.numpy as jnp
 
     from ._large import repaint_large
+    from ._scratch import Scratch
 
     tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget, None)
     if tile is None:
@@ -106,6 +107,7 @@ def _repaint(
         result[area] = part.clip(0, 1)
 
     repaint_large(
-        stylizer, pixels, style, recipe, None, tile=tile, scratch=None, paste=paste, progress=None
-    )
+        stylizer, pixels, style, recipe, None,
+        tile=tile, files=Scratch(), scratch=None, paste=paste, progress=None,
+    )  # fmt: skip
     return result

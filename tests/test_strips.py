@@ -1,0 +1,168 @@
+"""Files read and written by strips: as Pillow reads and writes them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import picture
+from PIL import ExifTags, Image, ImageCms
+
+import wct
+from wct import _strips
+from wct._errors import ImageError
+from wct._image import SRGB, Picture, read_image
+from wct._scratch import Scratch
+from wct._strips import read_strips, write_strips
+from wct._write import write_image
+
+PIXELS = np.uint8(255 * picture(67, 91, 0))
+OPACITY = np.tile(np.uint8(np.linspace(0, 255, 91)), (67, 1))
+PHOTO = Image.fromarray(PIXELS)
+CLEAR = Image.fromarray(np.dstack([PIXELS, OPACITY]))
+PROFILE = SRGB.tobytes()
+
+
+def turned():
+    about = Image.Exif()
+    about[ExifTags.Base.Orientation] = 6
+    about[ExifTags.Base.Artist] = "A. Painter"
+    about.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
+    return about.tobytes()
+
+
+FILES = {
+    "photo.jpg": (PHOTO, {"quality": 90, "dpi": (300, 300)}),
+    "turned.jpg": (PHOTO, {"exif": turned()}),
+    "photo.png": (PHOTO, {"icc_profile": PROFILE}),
+    "grey.png": (PHOTO.convert("L"), {}),
+    "bits.png": (PHOTO.convert("1"), {}),
+    "palette.png": (PHOTO.quantize(16), {}),
+    "clear.png": (CLEAR, {}),
+    "greyclear.png": (CLEAR.convert("LA"), {}),
+    "photo.tif": (PHOTO, {"compression": "tiff_lzw"}),
+    "big.tif": (PHOTO, {"big_tiff": True}),
+    "clear.tif": (CLEAR, {"compression": "tiff_deflate"}),
+    "progressive.jpg": (PHOTO, {"progressive": True}),
+}
+
+
+def opened(path):
+    """An image, read from a file that is closed again."""
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_read_as_pillow_reads_them(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(_strips, "_AT_ONCE", 1000)
+    image, options = FILES[name]
+    image.save(tmp_path / name, **options)
+    wanted, found = read_image(tmp_path / name), read_strips(tmp_path / name, Scratch())
+    assert found is not None
+    np.testing.assert_array_equal(found.stored, wanted.stored)
+    assert (found.stored_alpha is None) == (wanted.stored_alpha is None)
+    if wanted.stored_alpha is not None:
+        np.testing.assert_array_equal(found.stored_alpha, wanted.stored_alpha)
+    assert found.about == wanted.about
+    assert found.kind == wanted.kind
+
+
+def test_profiles_are_applied(tmp_path):
+    """One that swaps red and blue, as Pillow applies it, but for rounding."""
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    data = bytearray(lab.tobytes())
+    red, blue = data.index(b"rXYZ"), data.index(b"bXYZ")
+    data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    PHOTO.save(tmp_path / "photo.png", icc_profile=bytes(data))
+    wanted, found = (
+        read_image(tmp_path / "photo.png"),
+        read_strips(tmp_path / "photo.png", Scratch()),
+    )
+    assert np.abs(np.int16(wanted.stored) - PIXELS).max() > 30
+    assert np.abs(np.int16(found.stored) - wanted.stored).max() <= 2
+
+
+def test_other_depths_are_left_to_pillow(tmp_path):
+    Image.fromarray(np.uint16(PIXELS[..., 0]) * 257).save(tmp_path / "deep.png")
+    assert read_strips(tmp_path / "deep.png", Scratch()) is None
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.tif"])
+def test_damaged_files_are_one_line(name, tmp_path):
+    image, options = FILES[name]
+    image.save(tmp_path / name, **options)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match=rf"Cannot read .*{name}: it is damaged"):
+        read_strips(tmp_path / name, Scratch()) or read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+@pytest.mark.parametrize("image", [PHOTO, CLEAR], ids=["opaque", "clear"])
+def test_files_are_written_as_pillow_writes_them(suffix, image, tmp_path):
+    source = read_image(image)
+    pixels = np.ascontiguousarray(PIXELS[::-1])
+    write_strips(source, pixels, tmp_path / f"found.{suffix}", overwrite=False)
+    write_image(source.like(pixels), tmp_path / f"wanted.{suffix}")
+    found, wanted = (opened(tmp_path / f"{name}.{suffix}") for name in ("found", "wanted"))
+    assert found.format == wanted.format
+    assert found.mode == wanted.mode
+    rounding = 4 if suffix == "jpg" and image is CLEAR else 0  # of what is laid on white
+    assert np.abs(np.int16(found) - np.int16(wanted)).max() <= rounding
+    assert found.info["icc_profile"] == wanted.info["icc_profile"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"found", "wanted"}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_what_is_known_is_written(suffix, tmp_path):
+    stream = io.BytesIO()
+    PHOTO.save(stream, "JPEG", exif=turned(), dpi=(300, 300))
+    source = read_image(stream)
+    write_strips(source, PIXELS, tmp_path / f"photo.{suffix}", overwrite=False)
+    found = opened(tmp_path / f"photo.{suffix}")
+    assert found.getexif()[ExifTags.Base.Artist] == "A. Painter"
+    assert found.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    assert found.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 200
+    assert found.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+
+
+def test_large_tiff_is_bigtiff(tmp_path, monkeypatch):
+    monkeypatch.setattr(_strips, "_TIFF_SIZE", 1000)
+    write_strips(read_image(PHOTO), PIXELS, tmp_path / "big.tif", overwrite=False)
+    assert (tmp_path / "big.tif").read_bytes()[:3] == b"II+"
+    np.testing.assert_array_equal(read_image(tmp_path / "big.tif").stored, PIXELS)
+
+
+def test_a_picture_that_a_format_cannot_hold(tmp_path):
+    wide = np.zeros((1, 70_000, 3), np.uint8)
+    with pytest.raises(ImageError, match=r"Cannot write .*wide.jpg: .* 1 × 70000 pixels"):
+        write_strips(Picture(wide, None, "pillow"), wide, tmp_path / "wide.jpg", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_directory_and_a_file_that_is_there(tmp_path):
+    source = read_image(PHOTO)
+    with pytest.raises(ImageError, match="there is no directory"):
+        write_strips(source, PIXELS, tmp_path / "no" / "photo.png", overwrite=False)
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    with pytest.raises(ImageError, match="exists already"):
+        write_strips(source, PIXELS, tmp_path / "photo.png", overwrite=False)
+    assert (tmp_path / "photo.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("tile", [None, 96])
+@pytest.mark.parametrize("name", ["clear.png", "turned.jpg"])
+def test_from_file_to_file(tiny, tmp_path, name, tile):
+    image, options = FILES[name]
+    image.save(tmp_path / name, **options)
+    arguments = {"content": tmp_path / name, "style": PIXELS, "levels": (3, 1), "model": tiny}
+    wanted = wct.stylize(**arguments)
+    target = tmp_path / "result.tif"
+    assert wct.stylize(**arguments, tile=tile, output=target) is None
+    found = opened(target)
+    assert found.mode == wanted.mode
+    assert np.abs(np.int16(found) - np.int16(wanted)).max() <= 1
+    with pytest.raises(ImageError, match="exists already"):
+        wct.stylize(**arguments, tile=tile, output=target)
+    wct.stylize(**arguments, tile=tile, output=Path(target), overwrite=True, alpha=0)
+    assert np.abs(np.int16(opened(target)) - np.int16(found)).max() > 20

@@ -1,0 +1,141 @@
+"""Files of pictures that are too large to hold: read into scratch files, and written from them.
+
+By libvips, strip by strip, where the format allows that.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._errors import ImageError
+from ._image import Picture, read_about, reading
+from ._scratch import Scratch
+from ._write import SRGB_BYTES, find_format, new_file, write_image
+
+_AT_ONCE = 64_000_000
+"""Bytes to read until memory is given back."""
+
+_TIFF_SIZE = 2_000_000_000
+
+_SAVERS: dict[str, tuple[str, dict[str, object]]] = {
+    "PNG": ("pngsave", {}),
+    "JPEG": ("jpegsave", {"Q": 95, "subsample_mode": "off"}),
+    "TIFF": ("tiffsave", {"compression": "deflate", "predictor": "horizontal"}),
+}
+
+
+def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | None:
+    """Read a picture of 8 bits into a scratch file, as `read_image` would into memory.
+
+    Returns:
+        The picture, or None if it has another depth or is in a format that libvips cannot read.
+
+    Raises:
+        ImageError: It is damaged.
+    """
+    import pyvips
+
+    try:
+        open_file = partial(pyvips.Image.new_from_file, os.fspath(path), fail_on="truncated")
+        image: Any = open_file(access="sequential")
+        if image.get_typeof("orientation") and image.get("orientation") != 1:
+            image = open_file().autorot()
+    except pyvips.Error:
+        return None
+    if image.format != "uchar":
+        return None
+    image = _to_srgb(image)
+    values = scratch.new((image.height, image.width, image.bands), np.uint8)
+    target: Any = pyvips.TargetCustom()
+    target.on_write(_filler(values, scratch))
+    with reading(path):
+        try:
+            image.rawsave_target(target)
+        except pyvips.Error as error:
+            raise ImageError("it is damaged or incomplete; get a new copy of it.") from error
+    alpha = values[..., 3] if image.bands == 4 else None
+    return Picture(values[..., :3], alpha, kind="pillow", about=read_about(path))
+
+
+def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite: bool) -> None:
+    """Write a result as `write_image` would, in other formats than PNG, JPEG and TIFF by that.
+
+    Args:
+        picture: The picture that it was made of.
+        pixels: `(height, width, 3)`, uint8.
+        path: Where to.
+        overwrite: Replace an existing file.
+
+    Raises:
+        ImageError: It cannot be written.
+    """
+    import pyvips
+
+    format, _ = find_format(path)  # noqa: A001
+    if format not in _SAVERS:
+        write_image(picture.like(pixels), path, overwrite=overwrite)
+        return
+    height, width, _ = pixels.shape
+    saver, options = _SAVERS[format]
+    if format == "TIFF" and pixels.nbytes > _TIFF_SIZE:
+        options = options | {"bigtiff": True}
+    image = _wrap(pixels)
+    if picture.stored_alpha is not None:
+        image = image.bandjoin(_wrap(picture.alpha_bytes((height, width))[..., None]))
+        if format == "JPEG":
+            image = image.flatten(background=255)
+    resolution = float(picture.about.get("dpi", (72, 72))[0]) / 25.4
+    image = image.copy(interpretation="srgb", xres=resolution, yres=resolution)
+    about = {name: picture.about.get(name) for name in ("exif", "xmp")}
+    for name, value in {"icc-profile": SRGB_BYTES, **about}.items():
+        if isinstance(value, bytes):
+            image.set_type(pyvips.GValue.blob_type, f"{name}-data", value)
+    with new_file(path, overwrite=overwrite) as temporary:
+        try:
+            pyvips.Operation.call(saver, image, os.fspath(temporary), **options)
+        except pyvips.Error as error:
+            raise ImageError(
+                f"Cannot write {path}: {' '.join(str(error).split())}; is there room for it, and "
+                f"does its format allow for {height} × {width} pixels?"
+            ) from error
+
+
+def _wrap(values: np.ndarray) -> Any:
+    """Let libvips look into an array `(height, width, bands)`."""
+    import pyvips
+
+    height, width, bands = values.shape
+    flat: Any = np.ascontiguousarray(values).reshape(-1)
+    return pyvips.Image.new_from_memory(flat, width, height, bands, "uchar")
+
+
+def _to_srgb(image: Any) -> Any:
+    """Apply the embedded profile, if it fits."""
+    import pyvips
+
+    if image.get_typeof("icc-profile-data"):
+        try:
+            return image.icc_transform("srgb", embedded=True, intent="perceptual")
+        except pyvips.Error:
+            pass
+    return image.colourspace("srgb")
+
+
+def _filler(values: np.ndarray, scratch: Scratch) -> Callable[[bytes], int]:
+    flat, position, held = values.reshape(-1), 0, 0
+
+    def write(part: bytes) -> int:
+        nonlocal position, held
+        flat[position : position + len(part)] = np.frombuffer(part, np.uint8)
+        position += len(part)
+        held += len(part)
+        if held > _AT_ONCE:
+            scratch.release()
+            held = 0
+        return len(part)
+
+    return write
