@@ -93,9 +93,13 @@ def vary(recipe: Recipe, **changes: Any) -> Recipe:
     """Return a recipe with those values changed that are not None.
 
     If levels are chosen anew, values given by level go with their levels.
+
+    Raises:
+        WctError: There is no such level.
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     levels = tuple(changes.get("levels", recipe.levels))
+    check_levels(levels)
     kept = {
         name: tuple(value[recipe.levels.index(level)] for level in levels if level in recipe.levels)
         for name in ("alpha", "detail")
