@@ -8,13 +8,14 @@ jax.config.update("jax_enable_compilation_cache", False)  # each test has a home
 
 import jaxtyping  # noqa: E402
 
-# Left out are `wct._stylize`, whose annotations are never evaluated, and `wct._recipe`, which takes
+# Left out are those whose annotations are never evaluated, and `wct._recipe`, which takes
 # whole numbers for floats, as users write them.
 CHECKED = [
     "wct._by_name",
     "wct._convert",
     "wct._convolution",
     "wct._layers",
+    "wct._level",
     "wct._masks",
     "wct._models",
     "wct._moments",
@@ -25,6 +26,8 @@ CHECKED = [
     "wct._style",
     "wct._swap",
     "wct._stylizer",
+    "wct._tiled",
+    "wct._tiles",
     "wct._transform",
     "wct._vgg",
     "wct._weights",

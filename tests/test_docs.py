@@ -18,7 +18,7 @@ from PIL import Image
 
 import wct
 from training.__main__ import main as training_command
-from wct import _models, _stylize
+from wct import _loaded, _models
 from wct._cli import main as wct_command
 from wct._drawn import draw_style
 from wct._layers import layer_channels, layer_names
@@ -250,8 +250,8 @@ def test_python_examples_run(code, pretrained, tmp_path, monkeypatch):
     for name, pixels in pictures.items():
         Image.fromarray(np.uint8(255 * pixels)).save(f"{name}.jpg")
     wct.read_style("painting.jpg").save("painting.safetensors")
-    _stylize._load.cache_clear()
+    _loaded.load_stylizer.cache_clear()
     try:
         exec(compile(code, "example", "exec"), {"__name__": "example"})
     finally:
-        _stylize._load.cache_clear()
+        _loaded.load_stylizer.cache_clear()

@@ -456,4 +456,10 @@ def test_large_files_are_read_knowingly(tiny, tmp_path, monkeypatch):
     with pytest.raises(ImageError, match=r"more than 900 pixels.*allow_large"):
         run()
     assert run(allow_large=True).size == (50, 40)
+    with pytest.raises(ImageError, match=r"more than 900 pixels.*allow_large"):
+        wct.read_style(path, model=tiny)
+    assert wct.read_style(path, model=tiny, allow_large=True).levels[0].weight == 2000
+    assert (
+        wct.stylize(picture(20, 20, 1), path, model=tiny, levels=(1,), allow_large=True) is not None
+    )
     assert Image.MAX_IMAGE_PIXELS == 900

@@ -5,7 +5,7 @@
 # One call
 from ._stylize import stylize as stylize
 from ._texture import texture as texture
-from ._stylize import read_style as read_style
+from ._styles import read_style as read_style
 
 # Networks loaded once, styles read once
 from ._stylizer import Stylizer as Stylizer

@@ -163,7 +163,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     from ._recipe import find_recipe
     from ._scene import draw_scene
     from ._scratch import Scratch
-    from ._stylize import measure_picture
+    from ._styles import StyleReader
     from ._stylizer import Stylizer
 
     stylizer = Stylizer.from_pretrained(task.model)
@@ -179,7 +179,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     )
 
     def read():
-        style = measure_picture(stylizer, painting, None, task.budget)
+        style = StyleReader(stylizer, task.size, task.budget).measure(painting)
         return jax.block_until_ready(style)
 
     if tile is None:

@@ -18,7 +18,7 @@ import click
 from ._bench import measure_speed
 from ._cli_models import models
 from ._errors import WctError
-from ._stylize import read_style as measure_style
+from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
 from ._version import __version__
@@ -239,6 +239,7 @@ def texture(
 )
 @_argument_of(measure_style, "style_size", "--style-size", type=click.IntRange(1))
 @_argument_of(measure_style, "memory", "--memory", metavar="BYTES")
+@_argument_of(measure_style, "allow_large", "--allow-large", is_flag=True)
 @_argument_of(measure_style, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from ._color import check_colors, match_colors, with_chroma_of
+from ._color import check_colors, with_chroma_of
 from ._errors import WctError
 from ._image import (
     ImageLike,
@@ -20,24 +19,23 @@ from ._image import (
     read_image,
     read_size,
     resize,
-    shrink_to,
     strips,
     to_bytes,
     to_floats,
 )
-from ._layers import LEVELS
+from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, HELD, MASK, RESIZED, choose_tile, read_memory, telling
 from ._scratch import Scratch
 from ._strips import read_strips, write_strips
+from ._styles import StyleReader
 from ._write import find_format, refuse_existing, write_image
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
     from ._recipe import Recipe
     from ._style import Style
+    from ._styles import StyleLike
     from ._stylizer import Patches, Stylizer
-
-    StyleLike = ImageLike | Style
 
 
 def stylize(
@@ -159,6 +157,7 @@ def stylize(
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
+    reader = StyleReader(stylizer, style_size, budget, allow_large)
     files = Scratch()
     shape, read = _open_content(content, allow_large)
     shape = shape if size is None else fit(shape, size)
@@ -172,22 +171,18 @@ def stylize(
     picture = read(None if side is None else files)
     pixels = resize(picture.stored, shape) if size is not None else picture.stored
     if colors == "matched":
-        style = [_recolor(each, pixels, style_size) for each in _listed(style)]
+        style = reader.recolor(style, pixels)
     patches = None
     if swap is not None:
-        style = _read_only_picture(style, style_size)
+        style = reader.only_picture(style)
         patches = stylizer.read_patches(style, swap)
     if masks is None:
         regions = None
-        found = mix_pictures(
-            style, weights, style_size=style_size, model=stylizer, masks=style_masks, budget=budget
-        )
+        found = reader.mix(style, weights, style_masks)
     else:
         if weights is not None:
             raise WctError("give masks or weights, not both")
-        styles = read_styles(
-            style, style_size=style_size, model=stylizer, masks=style_masks, budget=budget
-        )
+        styles = reader.read(style, style_masks)
         count_styles(masks, styles)
         regions = [feathered(read_mask(mask, shape), float(feather)) for mask in masks]
         found = stack_styles(styles)
@@ -270,140 +265,3 @@ def _repaint_whole(
 
 def _ignore(_: float) -> None:
     pass
-
-
-def read_style(
-    *pictures: StyleLike,
-    style_size: int = 512,
-    memory: str | float = DEFAULT_MEMORY,
-    model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
-) -> Style:
-    """Measure the style of a picture, or of several as if they were one.
-
-    Args:
-        *pictures: Paths, binary streams, Pillow images, arrays, or styles that were read before
-            and the paths of their files.
-        style_size: Reduce each picture to this longer side if it is larger, in pixels. The larger,
-            the broader the strokes of the result.
-        memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. Pictures
-            that would need more are measured in tiles, with the same result.
-        model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
-
-    Raises:
-        ImageError: A picture cannot be read, or an array is not one.
-        WeightsError: There is no such model, or it is incomplete or damaged.
-        WctError: There are no pictures, or a style is of another model.
-    """
-    from ._mixing import pool_styles
-
-    budget = read_memory(memory)
-    styles = read_styles(pictures, style_size=style_size, model=find_stylizer(model), budget=budget)
-    return styles[0] if len(styles) == 1 else pool_styles(styles)
-
-
-def mix_pictures(
-    style: StyleLike | Sequence[StyleLike],
-    weights: Sequence[float | Sequence[float]] | None,
-    *,
-    style_size: int,
-    model: Stylizer,
-    budget: float,
-    masks: Sequence[MaskLike | None] | None = None,
-) -> Style:
-    """Read one or several styles, and mix them."""
-    from ._mixing import mix_styles
-
-    styles = read_styles(style, style_size=style_size, model=model, budget=budget, masks=masks)
-    return mix_styles(styles, weights)
-
-
-def read_styles(
-    style: StyleLike | Sequence[StyleLike],
-    *,
-    style_size: int,
-    model: Stylizer,
-    budget: float,
-    masks: Sequence[MaskLike | None] | None = None,
-) -> list[Style]:
-    """Read one or several styles, each from the part of its picture that its mask selects."""
-    from ._masks import count_styles
-    from ._style import Style
-
-    if style_size < 1:
-        raise WctError(f"style_size must be at least 1 pixel, not {style_size}")
-    pictures = _listed(style)
-    selected = [None] * len(pictures) if masks is None else masks
-    count_styles(selected, pictures)
-    styles = []
-    for picture, mask in zip(pictures, selected, strict=True):
-        if _is_measured(picture):
-            if mask is not None:
-                raise WctError("a style's mask selects a part of its picture: give that, no Style")
-            found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
-        else:
-            found = measure_picture(model, _read_pixels(picture, style_size), mask, budget)
-        styles.append(found)
-    return styles
-
-
-def measure_picture(
-    model: Stylizer, pixels: np.ndarray, mask: MaskLike | None, budget: float
-) -> Style:
-    """Measure a style's picture, or the part of it that a mask selects, within so many bytes."""
-    from ._masks import read_mask
-    from ._tiled import measure_tiles
-
-    tile = choose_tile(pixels.shape[:2], model.encoder.widths, LEVELS, budget, None)
-    if tile is None:
-        return model.read_style(pixels, mask)
-    weights = None if mask is None else read_mask(mask, pixels.shape[:2])
-    return measure_tiles(model, pixels, weights, tile=tile)
-
-
-def _listed(style: StyleLike | Sequence[StyleLike]) -> Sequence[StyleLike]:
-    several = isinstance(style, Sequence) and not isinstance(style, str)
-    return cast("Sequence[StyleLike]", style if several else [style])
-
-
-def _read_only_picture(style: StyleLike | Sequence[StyleLike], style_size: int) -> np.ndarray:
-    styles = _listed(style)
-    if len(styles) != 1 or _is_measured(styles[0]):
-        raise WctError("style-swap looks at a style's picture: give one, and no Style")
-    return _read_pixels(styles[0], style_size)
-
-
-def _recolor(style: StyleLike, content: np.ndarray, style_size: int) -> np.ndarray:
-    if _is_measured(style):
-        raise WctError("colors='matched' recolours the style's picture: give that, not a Style")
-    return match_colors(to_floats(_read_pixels(style, style_size)), content)
-
-
-def _read_pixels(style: StyleLike, style_size: int) -> np.ndarray:
-    pixels = read_image(cast("ImageLike", style)).stored
-    return pixels if max(pixels.shape) <= style_size else shrink_to(pixels, style_size)
-
-
-def _is_measured(style: StyleLike) -> bool:
-    """Whether it is a style that was read before, or the path of one, and not a picture."""
-    from ._style import Style
-
-    is_file = isinstance(style, str | os.PathLike) and Path(style).suffix == ".safetensors"
-    return is_file or isinstance(style, Style)
-
-
-def find_stylizer(model: str | os.PathLike[str] | Stylizer) -> Stylizer:
-    from ._compiled import keep_programs
-    from ._models import find_model
-    from ._stylizer import Stylizer
-
-    if isinstance(model, Stylizer):
-        return model
-    keep_programs()
-    return _load(find_model(model).resolve())
-
-
-@functools.lru_cache(maxsize=2)
-def _load(model: Path) -> Stylizer:
-    from ._stylizer import Stylizer
-
-    return Stylizer.from_pretrained(model)

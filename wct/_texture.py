@@ -11,14 +11,15 @@ from PIL import Image
 
 from ._errors import WctError
 from ._image import to_bytes
+from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
-from ._stylize import find_stylizer, mix_pictures
+from ._styles import StyleReader
 from ._tiles import halo
 
 if TYPE_CHECKING:  # they import jax, which takes seconds
     from ._recipe import Recipe
     from ._style import Style
-    from ._stylize import StyleLike
+    from ._styles import StyleLike
     from ._stylizer import Stylizer
 
 _CELL = 16
@@ -77,7 +78,7 @@ def texture(
     check_levels(levels)
     stylizer = find_stylizer(model)
     budget = read_memory(memory)
-    mixed = mix_pictures(style, weights, style_size=style_size, model=stylizer, budget=budget)
+    mixed = StyleReader(stylizer, style_size, budget).mix(style, weights)
     pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
     recipe = Recipe(1.0, levels=tuple(levels), transform=transform)
     margin = sum(map(halo, levels)) if seamless else 0
