@@ -26,7 +26,9 @@ Content = tuple[Moments, Moments | None]
 """Moments of a picture, and of its regions, if it has any, along a leading axis."""
 
 
-def average(masks: Float[Array, "regions #batch height width"], level: int) -> Cells:
+def average(
+    masks: Float[Array, "regions #batch height width"], level: int
+) -> Float[Array, "regions #batch _ _"]:
     """Average masks over the cells of a level's features."""
     *sets, height, width = masks.shape
     cell = stride(level)

@@ -18,7 +18,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from ._layers import LEVELS, stride
-from ._level import Content, Features, Scalar, average, decode, find_maps, measure, restyle
+from ._level import Content, Scalar, average, decode, find_maps, measure, restyle
 from ._masks import share_out, steady
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
@@ -43,6 +43,7 @@ from ._transform import AffineMap
 
 Tiles = Float[Array, "tiles height width 3"]
 Masks = Float[Array, "tiles height width regions"]
+Features = Float[Array, "tiles _ _ _"]
 Weights = Float[Array, "tiles _ _"]
 
 
@@ -170,7 +171,7 @@ class _Walk:
 
     def own_cells(self, places: Sequence[Place], level: int) -> Any:
         """Return how much each cell of these tiles counts."""
-        return self._share([own_cells(*at, self.size, level) for at in places], fill=0)
+        return self._share([own_cells(*at, self.size, level) for at in places], fill=0.0)
 
     def own(self, place: Place, pixels: np.ndarray) -> tuple[np.ndarray, Area]:
         """Return what is a tile's own and in the picture, and where it belongs."""
@@ -184,7 +185,7 @@ class _Walk:
         """Give each device a copy of all arrays of a pytree."""
         return jax.device_put(tree, self._copied)
 
-    def _share(self, arrays: list[np.ndarray], fill: float = 1) -> Any:
+    def _share(self, arrays: list[np.ndarray], fill: float = 1.0) -> Any:
         """Give each device one array; those that get none, the last one times `fill`."""
         missing = self._count - len(arrays)
         return jax.device_put(np.stack(arrays + missing * [fill * arrays[-1]]), self._split)
