@@ -919,6 +919,22 @@ def test_what_is_known_of_a_picture_is_kept(source, target):
     assert image.size == PHOTO.shape[:2]
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_picture_keeps_its_profile(mode, kind):
+    """It is converted to sRGB and back: what is stored is what it was, but for rounding."""
+    source = Image.fromarray(PHOTO).convert(mode)
+    picture = read_image(stream(source, kind, icc_profile=SWAPPED))
+    assert np.abs(picture.pixels - PHOTO / 255).max() > 0.2
+    written = io.BytesIO()
+    write_image(picture.like(picture.pixels), written, format=kind[:4].lower())
+    found = Image.open(written)
+    assert found.info["icc_profile"] == SWAPPED
+    assert found.mode == mode
+    assert np.abs(np.int16(found.convert("RGB")) - PHOTO).max() <= 4
+    np.testing.assert_allclose(read_image(written).pixels, picture.pixels, atol=5 / 255)
+
+
 def test_broken_exif_is_left_out():
     picture = read_image(stream(Image.fromarray(PHOTO), "PNG", exif=b"Exif\x00\x00no such thing"))
     assert "exif" not in picture.about

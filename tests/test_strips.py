@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import picture
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
 import wct
 from wct import _strips
@@ -68,18 +68,20 @@ def test_files_are_read_as_pillow_reads_them(name, tmp_path, monkeypatch):
 
 
 def test_profiles_are_applied(tmp_path):
-    """One that swaps red and blue, as Pillow applies it, but for rounding."""
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    data = bytearray(lab.tobytes())
+    """One that swaps red and blue, as Pillow applies it, but for rounding; and back."""
+    data = bytearray(PROFILE.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")))
     red, blue = data.index(b"rXYZ"), data.index(b"bXYZ")
     data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"
     PHOTO.save(tmp_path / "photo.png", icc_profile=bytes(data))
-    wanted, found = (
-        read_image(tmp_path / "photo.png"),
-        read_strips(tmp_path / "photo.png", Scratch()),
-    )
+    wanted = read_image(tmp_path / "photo.png")
+    found = read_strips(tmp_path / "photo.png", Scratch())
     assert np.abs(np.int16(wanted.stored) - PIXELS).max() > 30
     assert np.abs(np.int16(found.stored) - wanted.stored).max() <= 2
+
+    write_strips(found, found.stored, tmp_path / "back.png", overwrite=False)
+    back = opened(tmp_path / "back.png")
+    assert back.info["icc_profile"] == bytes(data)
+    assert np.abs(np.int16(back) - PIXELS).max() <= 4
 
 
 def test_other_depths_are_left_to_pillow(tmp_path):

@@ -63,7 +63,8 @@ class Picture:
         stored: Its pixels, `(height, width, 3)`, sRGB: uint8 if it came so, else float32 in [0, 1].
         stored_alpha: Its opacity, `(height, width)`, likewise; None of an opaque picture.
         kind: What the picture was: a file or Pillow image, or an array of floats or of uint8.
-        about: What is known of it besides, as Pillow has it: EXIF, XMP and resolution.
+        about: What is known of it besides, as Pillow has it: EXIF, XMP and resolution; and its
+            colour `profile`, in which `write_image` writes what was made of it.
     """
 
     stored: np.ndarray
@@ -295,9 +296,24 @@ def _about(image: Image.Image) -> dict[str, Any]:
                 kept.get_ifd(part).update(values)
         if kept:
             about["exif"] = kept.tobytes()
+    if profile := _kept_profile(image):
+        about["profile"] = profile
     if "Orientation" in str(about.get("xmp")):  # the pixels were turned
         del about["xmp"]
     return about
+
+
+def _kept_profile(image: Image.Image) -> bytes | None:
+    """Return a picture's own profile, if it is one for RGB and not just sRGB."""
+    icc = image.info.get("icc_profile")
+    if not icc or image.mode not in ("RGB", "RGBA"):
+        return None
+    try:
+        profile: Any = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    usual = "sRGB" in (profile.profile_description or "")
+    return icc if profile.xcolor_space.strip() == "RGB" and not usual else None
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ By libvips, strip by strip, where the format allows that.
 """
 
 import os
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -94,8 +95,12 @@ def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite:
     for name, value in {"icc-profile": SRGB_BYTES, **about}.items():
         if isinstance(value, bytes):
             image.set_type(pyvips.GValue.blob_type, f"{name}-data", value)
-    with new_file(path, overwrite=overwrite) as temporary:
+    with new_file(path, overwrite=overwrite) as temporary, tempfile.NamedTemporaryFile() as profile:
         try:
+            if own := picture.about.get("profile"):
+                profile.write(own)
+                profile.flush()
+                image = image.icc_transform(profile.name, embedded=True, intent="perceptual")
             pyvips.Operation.call(saver, image, os.fspath(temporary), **options)
         except pyvips.Error as error:
             raise ImageError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 from ._errors import ImageError
 from ._image import ABOUT, SRGB, read_image, to_bytes
@@ -48,10 +48,11 @@ def write_image(
     format: str | None = None,  # noqa: A002
     overwrite: bool = False,
 ) -> None:
-    """Write a picture as PNG, JPEG, WebP, AVIF or TIFF, with an sRGB profile.
+    """Write a picture as PNG, JPEG, WebP, AVIF or TIFF, with a colour profile.
 
-    A file appears under its name only when it is complete. JPEG, which knows no transparency,
-    shows a transparent picture on white.
+    That is sRGB's or, of what was made of a picture with another one, that one. A file appears
+    under its name only when it is complete. JPEG, which knows no transparency, shows a transparent
+    picture on white.
 
     Args:
         image: The picture, in sRGB: a Pillow image, or an array `(height, width, 3)` of uint8 or of
@@ -134,8 +135,20 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
         about |= _without_parts(about)
         if 4 * image.width * image.height > _TIFF_SIZE:
             options = {"big_tiff": True}  # Pillow writes these without compression only
-    image.save(buffer, format, icc_profile=SRGB_BYTES, **options, **about)
+    image, profile = _to_profile(image, image.info.get("profile"))
+    image.save(buffer, format, icc_profile=profile, **options, **about)
     return buffer.getvalue()
+
+
+def _to_profile(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes]:
+    """Convert from sRGB to another profile, if there is one that allows for it."""
+    if profile is not None:
+        with contextlib.suppress(OSError, ImageCms.PyCMSError):
+            wanted = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, SRGB, wanted)
+            assert converted is not None
+            return converted, profile
+    return image, SRGB_BYTES
 
 
 def _without_parts(about: Mapping[str, Any]) -> dict[str, bytes]:
