@@ -159,12 +159,12 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     import jax.numpy as jnp
 
     from ._drawn import draw_style
-    from ._large import repaint_large
     from ._recipe import find_recipe
     from ._scene import draw_scene
     from ._scratch import Scratch
     from ._styles import StyleReader
     from ._stylizer import Stylizer
+    from ._tiled import repaint_tiles
 
     stylizer = Stylizer.from_pretrained(task.model)
     recipe = find_recipe(task.preset)
@@ -191,10 +191,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
         result[area] = to_bytes(part)
 
     def stylize(style):
-        repaint_large(
-            stylizer, content, style, recipe, None,
-            tile=tile, files=Scratch(), scratch=None, paste=paste, progress=None,
-        )  # fmt: skip
+        repaint_tiles(stylizer, content, style, recipe, tile=tile, scratch=Scratch(), paste=paste)
 
     return tile, read, stylize
 

@@ -89,9 +89,7 @@ def steady(region: Moments, whole: Moments) -> Moments:
     return merge_moments(region, prior)
 
 
-def share_out(
-    masks: Float[Array, "regions *rest"],
-) -> Float[Array, "regions *rest"]:
+def share_out(masks: Float[Array, "regions *rest"]) -> Float[Array, "regions *rest"]:
     """Scale masks down where they overlap, so that together they are at most 1."""
     return masks / jnp.maximum(masks.sum(0), 1)[None]
 

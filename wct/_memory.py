@@ -22,9 +22,8 @@ _PROGRAM = 0.7e9
 _AT_WORK, _A_CHANNEL = 64, 16
 """Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
 
-
-HELD = {True: 14, False: 5}
-"""Bytes for each pixel of a picture in tiles, if the result is given back, or written by strips."""
+GIVEN_BACK, WRITTEN = 14, 5
+"""Bytes held for each pixel of a picture in tiles whose result is given back, or is written."""
 
 RESIZED, MASK = 24, 16
 """The same for the picture as floats, if it is resized first, and for each mask."""
@@ -50,7 +49,7 @@ def choose_tile(
     levels: Sequence[int],
     budget: float,
     tile: int | None,
-    held: float = HELD[True],
+    held: float = GIVEN_BACK,
 ) -> int | None:
     """Return the side of the tiles that a picture is to be done in, or None if it is done whole.
 

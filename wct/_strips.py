@@ -3,6 +3,7 @@
 By libvips, strip by strip, where the format allows that.
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -54,10 +55,7 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
     target: Any = pyvips.TargetCustom()
     target.on_write(_filler(values, scratch))
     with reading(path):
-        try:
-            image.rawsave_target(target)
-        except pyvips.Error as error:
-            raise ImageError("it is damaged or incomplete; get a new copy of it.") from error
+        image.rawsave_target(target)
     alpha = values[..., 3] if image.bands == 4 else None
     return Picture(values[..., :3], alpha, kind="pillow", about=read_about(path))
 
@@ -95,12 +93,10 @@ def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite:
     for name, value in {"icc-profile": SRGB_BYTES, **about}.items():
         if isinstance(value, bytes):
             image.set_type(pyvips.GValue.blob_type, f"{name}-data", value)
-    with new_file(path, overwrite=overwrite) as temporary, tempfile.NamedTemporaryFile() as profile:
+    if profile := picture.about.get("profile"):
+        image = _to_profile(image, profile)
+    with new_file(path, overwrite=overwrite) as temporary:
         try:
-            if own := picture.about.get("profile"):
-                profile.write(own)
-                profile.flush()
-                image = image.icc_transform(profile.name, embedded=True, intent="perceptual")
             pyvips.Operation.call(saver, image, os.fspath(temporary), **options)
         except pyvips.Error as error:
             raise ImageError(
@@ -128,6 +124,17 @@ def _to_srgb(image: Any) -> Any:
         except pyvips.Error:
             pass
     return image.colourspace("srgb")
+
+
+def _to_profile(image: Any, profile: bytes) -> Any:
+    """Convert from sRGB to another profile, if it allows for that."""
+    import pyvips
+
+    with tempfile.NamedTemporaryFile() as file, contextlib.suppress(pyvips.Error):
+        file.write(profile)
+        file.flush()
+        return image.icc_transform(file.name, embedded=True, intent="perceptual")
+    return image
 
 
 def _filler(values: np.ndarray, scratch: Scratch) -> Callable[[bytes], int]:

@@ -24,7 +24,16 @@ from ._image import (
     to_floats,
 )
 from ._loaded import find_stylizer
-from ._memory import DEFAULT_MEMORY, HELD, MASK, RESIZED, choose_tile, read_memory, telling
+from ._memory import (
+    DEFAULT_MEMORY,
+    GIVEN_BACK,
+    MASK,
+    RESIZED,
+    WRITTEN,
+    choose_tile,
+    read_memory,
+    telling,
+)
 from ._scratch import Scratch
 from ._strips import read_strips, write_strips
 from ._styles import StyleReader
@@ -161,7 +170,8 @@ def stylize(
     files = Scratch()
     shape, read = _open_content(content, allow_large)
     shape = shape if size is None else fit(shape, size)
-    held = HELD[output is None] + RESIZED * (size is not None) + MASK * len(masks or ())
+    held = GIVEN_BACK if output is None else WRITTEN
+    held += MASK * len(masks or ()) + (0 if size is None else RESIZED)
     side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held)
     if side is not None and (swap is not None or refine):
         raise WctError(

@@ -96,8 +96,8 @@ def _repaint(
 ) -> np.ndarray:
     import jax.numpy as jnp
 
-    from ._large import repaint_large
     from ._scratch import Scratch
+    from ._tiled import repaint_tiles
 
     tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget, None)
     if tile is None:
@@ -107,8 +107,5 @@ def _repaint(
     def paste(part: np.ndarray, area: tuple[slice, slice]) -> None:
         result[area] = part.clip(0, 1)
 
-    repaint_large(
-        stylizer, pixels, style, recipe, None,
-        tile=tile, files=Scratch(), scratch=None, paste=paste, progress=None,
-    )  # fmt: skip
+    repaint_tiles(stylizer, pixels, style, recipe, tile=tile, scratch=Scratch(), paste=paste)
     return result

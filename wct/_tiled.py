@@ -80,14 +80,13 @@ def repaint_tiles(
     work = stylizer.plan(style, recipe, None if masks is None else masks.shape[2])
     walk = _Walk(picture.shape[:2], tile)
     encoder = walk.copy(stylizer.encoder)
-    names = [f"picture-{count}" for count in range(1, len(work))]
     # To paint a tile takes about twice as long as to measure it.
     costs = [
         len(walk.batches(encoder_halo(step.level))) + 2 * len(walk.batches(reach(step.level)))
         for _, _, step in work
     ]
     shape = (*walk.size, 3)  # of 32-bit floats: 16-bit ones, whitened, are off by up to 0.009
-    start, result = _latest(scratch, names, picture)
+    start, result = _latest(scratch, len(work), picture)
     done = sum(costs[:start])
 
     def advance(cost: int) -> None:
@@ -99,7 +98,7 @@ def repaint_tiles(
 
     for count, (decoder, wanted, step) in enumerate(work[start:], start):
         last = count + 1 == len(work)
-        painted = None if last else scratch.new(shape, np.float32, names[count])
+        painted = None if last else scratch.new(shape, np.float32, _name(count + 1))
         put = paste if painted is None else partial(_put, painted)
         features = _room_for_features(scratch, walk, encoder, step.level)
         [content] = _measure_all(
@@ -117,8 +116,8 @@ def repaint_tiles(
                 put(*walk.own(place, pixels))
             advance(2)
         if painted is not None:
-            scratch.keep(names[count])
-            scratch.drop(f"picture-{count}")
+            scratch.keep(_name(count + 1))
+            scratch.drop(_name(count))
             result = painted
 
 
@@ -205,10 +204,15 @@ def _put(picture: np.ndarray, pixels: np.ndarray, area: Area) -> None:
     picture[area] = pixels
 
 
-def _latest(scratch: Scratch, names: Sequence[str], picture: np.ndarray) -> tuple[int, np.ndarray]:
+def _name(count: int) -> str:
+    """Name the picture after so many levels."""
+    return f"picture-{count}"
+
+
+def _latest(scratch: Scratch, levels: int, picture: np.ndarray) -> tuple[int, np.ndarray]:
     """Return how many levels an earlier run has done, and the picture after them."""
-    for count in range(len(names), 0, -1):
-        found = scratch.find(names[count - 1], picture.shape, np.float32)
+    for count in range(levels - 1, 0, -1):
+        found = scratch.find(_name(count), picture.shape, np.float32)
         if found is not None:
             return count, found
     return 0, picture
@@ -264,9 +268,7 @@ def _measure(
     return found
 
 
-@partial(jax.jit, static_argnames=("transform", "solver"))
-def _find_maps(content, style, strength, ridge, transform, solver) -> AffineMap:
-    return find_maps(content, style, strength, ridge, transform, solver)
+_find_maps = jax.jit(find_maps, static_argnames=("transform", "solver"))
 
 
 @jax.jit

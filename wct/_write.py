@@ -69,7 +69,7 @@ def write_image(
     """
     name, options = find_format(target, format)
     if not isinstance(image, Image.Image):
-        image = Image.fromarray(to_bytes(read_image(image).pixels))
+        image = Image.fromarray(to_bytes(read_image(image).stored))
     try:
         data = _encode(image, name, options)
     except Exception as error:  # Pillow's encoders, like its decoders, raise nearly anything
