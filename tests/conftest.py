@@ -1,6 +1,12 @@
 """What all tests share: strict settings, checked shapes, and a tiny model."""
 
+import os
+
 import jax
+
+# Compiling is most of what tests do, and machine code need not be the best there is. It is read by
+# the first computation, and by the processes that tests start.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -11,6 +17,7 @@ import jaxtyping  # noqa: E402
 # Left out are those whose annotations are never evaluated, and `wct._recipe`, which takes
 # whole numbers for floats, as users write them.
 CHECKED = [
+    "wct._augment",
     "wct._by_name",
     "wct._convert",
     "wct._convolution",

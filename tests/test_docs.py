@@ -18,6 +18,7 @@ from PIL import Image
 
 import wct
 from training.__main__ import main as training_command
+from training.bank import write_bank
 from wct import _loaded, _models
 from wct._cli import main as wct_command
 from wct._drawn import draw_style
@@ -26,7 +27,7 @@ from wct._scene import draw_scene
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("**/*.md"))
-RUN = ("index.md", "quickstart.md", "control.md", "large.md", "benchmarks.md")
+RUN = ("index.md", "quickstart.md", "control.md", "large.md", "augment.md", "benchmarks.md")
 PAINTINGS = {"painting": "mosaic", "other": "strokes"}
 PUBLIC = [name for name in wct.__all__ if not name.startswith("__")]
 DESCRIBED = [name for name in PUBLIC if callable(getattr(wct, name))]  # all but type aliases
@@ -231,6 +232,7 @@ def pretrained(tmp_path_factory):
         files[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
     card = {"name": "vgg19-lite", "widths": WIDTHS, "files": files}
     (directory / "model.json").write_text(json.dumps(card))
+    write_bank(directory, [draw_style(style, 32) for style in PAINTINGS.values()])
     return models
 
 

@@ -83,6 +83,14 @@ def test_seeds_differ(name, drawn):
 
 
 @pytest.mark.parametrize("name", STYLES)
+def test_a_palette_colours_the_picture(name):
+    """The same picture in greens: no other hue, and not the picture's own colours."""
+    green = draw_style(name, 64, palette="#061006 #103010 #206020 #40a040 #a0e0a0 #f0fff0")
+    assert (green[..., 1] >= green[..., [0, 2]].max(2) - 0.02).all()
+    assert np.abs(green - draw_style(name, 64)).mean() > 0.05
+
+
+@pytest.mark.parametrize("name", STYLES)
 def test_another_size_is_the_same_picture(name, drawn):
     """Up to what is lost or gained in detail: compare what is left at 12 pixels."""
 

@@ -7,9 +7,9 @@ from conftest import WIDTHS, fill, picture
 from flax import nnx
 from scipy.ndimage import correlate
 
-from wct._convolution import convolve
+from wct._convolution import convolve, halve
 from wct._layers import LEVELS, layer_channels, layer_names, stride
-from wct._networks import Convolution, Decoder, Encoder, double, halve
+from wct._networks import Convolution, Decoder, Encoder, double
 
 HEIGHT, WIDTH = 32, 48
 

@@ -50,6 +50,15 @@ def test_the_card_says_what_is_there(name):
     assert all(word in text for word in ("Data", "Loss", "Licence", "dB"))
 
 
+def test_the_styles_fit_the_encoder():
+    bank = wct.Style.from_pretrained()
+    assert bank.model == wct.Stylizer.from_pretrained().mark
+    assert all(moments.mean.shape[0] == 64 for moments in bank.levels)
+    means = np.asarray(bank.levels[2].mean)
+    distances = np.linalg.norm(means[:, None] - means[None], axis=-1) + 1e3 * np.eye(64)
+    assert distances.min() > 0.02 * np.linalg.norm(means, axis=-1).mean()
+
+
 @pytest.fixture(scope="module")
 def networks():
     """The default model's tensors, float64, as the oracle takes them."""

@@ -9,11 +9,21 @@ from wct._recipe import DEFAULT, PRESETS, Recipe, find_recipe, vary
 
 def test_one_value_for_all_levels_or_one_each():
     steps = Recipe(0.5, (0, 1, 0), levels=(4, 2, 1)).steps()
-    assert [(step.level, float(step.alpha), float(step.detail)) for step in steps] == [
-        (4, 0.5, 0),
-        (2, 0.5, 1),
-        (1, 0.5, 0),
+    assert [(step.level, float(step.alpha), float(step.replaced)) for step in steps] == [
+        (4, 0.5, 0.5),
+        (2, 0.5, 0),
+        (1, 0.5, 0.5),
     ]
+
+
+def test_what_the_decoders_lose_is_all_replaced_at_full_strength():
+    given = [
+        [step.given_back(False) is not None for step in Recipe(*values, levels=(2, 1)).steps()]
+        for values in ((1.0, 0.0), (0.9, 0.0), (1.0, (0.1, 0.0)))
+    ]
+    assert given == [[False, False], [True, True], [True, False]]
+    [step] = Recipe(1.0, 0.0, levels=(1,)).steps()
+    assert step.given_back(True) == 1
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_files_are_written_as_pillow_writes_them(suffix, image, tmp_path):
     assert {path.stem for path in tmp_path.iterdir()} == {"found", "wanted"}
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_what_is_known_is_written(suffix, tmp_path):
     stream = io.BytesIO()
     PHOTO.save(stream, "JPEG", exif=turned(), dpi=(300, 300))
@@ -168,6 +168,8 @@ def test_from_file_to_file(tiny, tmp_path, name, tile):
     assert wct.stylize(**arguments, tile=tile, output=target) is None
     found = opened(target)
     assert found.mode == wanted.mode
+    camera = wanted.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert found.getexif().get_ifd(ExifTags.IFD.Exif) == camera
     assert np.abs(np.int16(found) - np.int16(wanted)).max() <= 1
     with pytest.raises(ImageError, match="exists already"):
         wct.stylize(**arguments, tile=tile, output=target)

@@ -1,5 +1,6 @@
 """Styles as files, pooled and mixed."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
@@ -9,8 +10,10 @@ from conftest import picture
 from flax import nnx
 
 import wct
-from wct._errors import ImageError, WctError
-from wct._mixing import mix_styles, pool_styles
+from training.bank import write_bank
+from wct import _models
+from wct._errors import ImageError, WctError, WeightsError
+from wct._mixing import mix_styles, pool_styles, stack_styles
 from wct._style import Style
 from wct._weights import save_model
 
@@ -38,12 +41,72 @@ def test_a_saved_style_is_the_style(styles, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["one.safetensors"]
 
 
+def test_a_compact_file_is_nearly_the_style(tiny, styles, tmp_path):
+    """Also of several styles, whose axes must be written in their order."""
+    bank = stack_styles(styles)
+    bank.save(tmp_path / "bank.safetensors", compact=True)
+    bank.save(tmp_path / "whole.safetensors")
+    found = Style.load(tmp_path / "bank.safetensors")
+    assert_same(found, bank, within=2e-3)
+    assert_same(Style.load(tmp_path / "whole.safetensors"), bank)
+    content, recipe = jnp.asarray(picture(30, 40, 5))[None], wct.Recipe(1.0, levels=(1,))
+    for index in range(3):
+        first, second = (
+            tiny(content, jax.tree.map(lambda values, i=index: values[i], each), recipe)
+            for each in (bank, found)
+        )
+        assert jnp.abs(first - second).mean() < 0.3 / 255
+
+
+def test_a_model_may_bring_styles(tiny_directory):
+    with pytest.raises(WeightsError, match=r"tiny has no styles: take those of vgg19-lite"):
+        Style.from_pretrained(tiny_directory)
+    pictures = [picture(24, 24, seed) for seed in (1, 2, 3)]
+    write_bank(tiny_directory, pictures)
+    _models.verify_model(tiny_directory)
+    found = Style.from_pretrained(tiny_directory)
+    stylizer = wct.Stylizer.from_pretrained(tiny_directory)
+    assert_same(found, stack_styles([stylizer.read_style(each) for each in pictures]), within=2e-3)
+    file = tiny_directory / "styles.safetensors"
+    file.write_bytes(file.read_bytes()[:-4] + b"oops")
+    with pytest.raises(WeightsError, match="its sha256 differs"):
+        Style.from_pretrained(tiny_directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("level3.mean", np.zeros(7), r"level3's weight, mean and covariance are of shapes \(\), "),
+        (
+            "level1.weight",
+            np.zeros(2),
+            r"level1's weight, mean and covariance are of shapes \(2,\)",
+        ),
+        ("level2.mean", np.float32(1), "level2's"),
+        ("level5.root", np.zeros(9), "shape"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other(styles, tmp_path, name, value, message):
+    path = tmp_path / "one.safetensors"
+    styles[0].save(path)
+    tensors = safetensors.numpy.load_file(path) | {name: np.asarray(value, np.float32)}
+    about = {"format": "wct-style", "model": "tiny"}
+    safetensors.numpy.save_file(tensors, path, about)
+    with pytest.raises(WctError, match=f"is no style: .*{message}"):
+        Style.load(path)
+
+
 def test_a_style_file_stands_for_its_picture(tiny, styles, tmp_path):
     content = picture(30, 40, 5)
     styles[0].save(tmp_path / "one.safetensors")
     by_file = wct.stylize(content, tmp_path / "one.safetensors", model=tiny)
     by_picture = wct.stylize(content, picture(SIZE, SIZE, 1), model=tiny)
     np.testing.assert_array_equal(by_file, by_picture)
+
+
+def test_a_bank_is_no_style(tiny, styles):
+    with pytest.raises(WctError, match="a bank of several styles: give one"):
+        wct.stylize(picture(SIZE, SIZE, 4), stack_styles(styles), model=tiny)
 
 
 def test_nothing_is_overwritten_unasked(styles, tmp_path):
@@ -171,3 +234,18 @@ def test_styles_that_do_not_go_together(tiny, styles):
             function([])
     with pytest.raises(WctError, match="no styles"):
         wct.read_style(model=tiny)
+
+
+@pytest.mark.parametrize("tile", [None, 240])
+@pytest.mark.parametrize(
+    "error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 3 GB"), MemoryError()]
+)
+def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, error):
+    def exhaust(*_, **__):
+        raise error
+
+    monkeypatch.setattr("wct._styles.choose_tile", lambda *_: tile)
+    monkeypatch.setattr("wct._stylizer.Stylizer.read_style", exhaust)
+    monkeypatch.setattr("wct._tiled.measure_tiles", exhaust)
+    with pytest.raises(WctError, match=r"out of memory: .*--memory"):
+        wct.read_style(picture(SIZE, SIZE, 1), model=tiny)

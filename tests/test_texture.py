@@ -1,5 +1,6 @@
 """Textures from noise."""
 
+import jax
 import numpy as np
 import pytest
 from conftest import picture
@@ -80,3 +81,18 @@ def test_what_cannot_be_done(tiny):
         wct.texture(STYLE, (0, 5), model=tiny)
     with pytest.raises(WctError, match="multiples of 16, but 64 × 70 are not"):
         wct.texture(STYLE, (64, 70), seamless=True, model=tiny)
+
+
+@pytest.mark.parametrize("tile", [None, 96])
+@pytest.mark.parametrize(
+    "error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 3 GB"), MemoryError()]
+)
+def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, error):
+    def exhaust(*_, **__):
+        raise error
+
+    monkeypatch.setattr("wct._texture.choose_tile", lambda *_: tile)
+    monkeypatch.setattr("wct._stylizer.Stylizer.__call__", exhaust)
+    monkeypatch.setattr("wct._tiled.repaint_tiles", exhaust)
+    with pytest.raises(WctError, match=r"out of memory: .*--memory"):
+        wct.texture(STYLE, (32, 32), model=tiny, **QUICK)

@@ -169,5 +169,14 @@ def export(models: tuple[Path, ...], target: Path, about: Path | None, decoders_
     export_model(models, target, about, with_encoder=not decoders_only)
 
 
+@main.command()
+@click.argument("model", type=_FOLDER)
+def bank(model: Path) -> None:
+    """Draw the styles that come along with a MODEL, measure them, and store them with it."""
+    from .bank import draw_bank, write_bank
+
+    write_bank(model, draw_bank())
+
+
 if __name__ == "__main__":
     main(prog_name="python -m training")

@@ -14,8 +14,9 @@ import numpy as np
 import scipy.linalg
 from flax import nnx
 
+from wct._convolution import halve
 from wct._layers import layer_names
-from wct._networks import Convolution, Decoder, Encoder, double, halve
+from wct._networks import Convolution, Decoder, Encoder, double
 
 _SAMPLES = 40_000
 _REFITS = 3

@@ -9,8 +9,9 @@ from flax import nnx
 from jaxtyping import Float
 
 from wct._convert import read_encoder, widths_of
+from wct._convolution import halve
 from wct._layers import layer_names
-from wct._networks import Convolution, Decoder, Encoder, halve
+from wct._networks import Convolution, Decoder, Encoder
 
 from .start import in_batches
 

@@ -15,6 +15,10 @@ from ._mixing import mix_styles as mix_styles
 from ._mixing import stack_styles as stack_styles
 from ._models import list_models as list_models
 
+# Whole data sets, and in a training step
+from ._dataset import stylize_dataset as stylize_dataset
+from ._augment import augment as augment
+
 # The mathematics
 from ._moments import Moments as Moments
 from ._moments import moments as moments

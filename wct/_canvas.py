@@ -57,9 +57,9 @@ def parse_hex(codes: str) -> np.ndarray:
     return np.array(colours, np.float32).squeeze() / 255
 
 
-def ramp(value: np.ndarray, codes: str) -> np.ndarray:
+def ramp(value: np.ndarray, colours: str | np.ndarray) -> np.ndarray:
     """Map values from 0 to 1 to colours that blend from the first to the last."""
-    colours = parse_hex(codes)
+    colours = parse_hex(colours) if isinstance(colours, str) else colours
     knots = np.linspace(0, 1, len(colours))
     channels = [np.interp(value, knots, channel) for channel in colours.T]
     return np.stack(channels, axis=-1, dtype=np.float32)

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import inspect
 import io
 import json
-import re
 import signal
 import sys
 import threading
@@ -16,7 +14,9 @@ from typing import IO, Any
 import click
 
 from ._bench import measure_speed
+from ._cli_dataset import dataset
 from ._cli_models import models
+from ._cli_options import Numbers, argument_of
 from ._errors import WctError
 from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
@@ -35,46 +35,13 @@ class _Group(click.Group):
             raise click.ClickException(" ".join(str(error).split())) from error
 
 
-class _Numbers(click.ParamType):
-    """Numbers separated by commas; of floats, one alone is that number."""
-
-    name = "numbers"
-
-    def __init__(self, kind: type[int] | type[float]):
-        self._kind = kind
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            numbers = tuple(self._kind(part) for part in value.split(",") if value)
-            return numbers[0] if len(numbers) == 1 and self._kind is float else numbers
-        except ValueError:
-            self.fail(f"{value!r} is no list of numbers such as 5,4,3", param, ctx)
-
-
-def _argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -> Callable:
-    """A click option with the default of a function's argument and its docstring's first sentence.
-
-    So a default and its help are written once.
-    """
-    section = (inspect.getdoc(function) or "").partition("Args:\n")[2].partition("\n\n")[0]
-    entries = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE))
-    sentence = re.split(r"(?<=\.)\s", entries[name], maxsplit=1)[0]
-    default = inspect.signature(function).parameters[name].default
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default))
-    attributes = {"default": default, "show_default": default is not None} | attributes
-    return click.option(*flags, name, help=" ".join(sentence.split()), **attributes)
-
-
-_weights = _argument_of(
+_weights = argument_of(
     stylize_image,
     "weights",
     "-w",
     "--weight",
     multiple=True,
-    type=_Numbers(float),
+    type=Numbers(float),
     metavar="W[,W…]",
 )
 
@@ -103,8 +70,8 @@ def _exit(number: int, _: object) -> None:
     help="Where to write the result; its suffix is the format: png, jpg, webp, avif or tiff. "
     "By default CONTENT-STYLE.png in the current directory.",
 )
-@_argument_of(stylize_image, "alpha", "-a", "--alpha", type=_Numbers(float), metavar="A[,A…]")
-@_argument_of(stylize_image, "preset", "-p", "--preset", metavar="NAME")
+@argument_of(stylize_image, "alpha", "-a", "--alpha", type=Numbers(float), metavar="A[,A…]")
+@argument_of(stylize_image, "preset", "-p", "--preset", metavar="NAME")
 @click.option(
     "-s",
     "--style",
@@ -127,24 +94,24 @@ def _exit(number: int, _: object) -> None:
     metavar="FILE",
     help="One image in place of masks, with a value for each style, in ascending order.",
 )
-@_argument_of(stylize_image, "feather", "--feather", type=float, metavar="PIXELS")
-@_argument_of(stylize_image, "levels", "--levels", type=_Numbers(int), metavar="N[,N…]")
-@_argument_of(stylize_image, "detail", "--detail", type=_Numbers(float), metavar="D[,D…]")
-@_argument_of(stylize_image, "transform", "--transform", metavar="NAME")
-@_argument_of(stylize_image, "ridge", "--ridge", type=float, metavar="R")
-@_argument_of(stylize_image, "solver", "--solver", metavar="NAME")
-@_argument_of(stylize_image, "swap", "--swap", type=_Numbers(int), metavar="N[,N…]")
-@_argument_of(stylize_image, "refine", "--refine", type=click.IntRange(0), metavar="STEPS")
-@_argument_of(stylize_image, "colors", "--colors", metavar="NAME")
-@_argument_of(stylize_image, "size", "--size", type=click.IntRange(1))
-@_argument_of(stylize_image, "style_size", "--style-size", type=click.IntRange(1))
-@_argument_of(stylize_image, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
-@_argument_of(stylize_image, "memory", "--memory", metavar="BYTES")
-@_argument_of(
+@argument_of(stylize_image, "feather", "--feather", type=float, metavar="PIXELS")
+@argument_of(stylize_image, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
+@argument_of(stylize_image, "detail", "--detail", type=Numbers(float), metavar="D[,D…]")
+@argument_of(stylize_image, "transform", "--transform", metavar="NAME")
+@argument_of(stylize_image, "ridge", "--ridge", type=float, metavar="R")
+@argument_of(stylize_image, "solver", "--solver", metavar="NAME")
+@argument_of(stylize_image, "swap", "--swap", type=Numbers(int), metavar="N[,N…]")
+@argument_of(stylize_image, "refine", "--refine", type=click.IntRange(0), metavar="STEPS")
+@argument_of(stylize_image, "colors", "--colors", metavar="NAME")
+@argument_of(stylize_image, "size", "--size", type=click.IntRange(1))
+@argument_of(stylize_image, "style_size", "--style-size", type=click.IntRange(1))
+@argument_of(stylize_image, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
+@argument_of(stylize_image, "memory", "--memory", metavar="BYTES")
+@argument_of(
     stylize_image, "scratch", "--scratch", type=click.Path(file_okay=False), metavar="DIRECTORY"
 )
-@_argument_of(stylize_image, "allow_large", "--allow-large", is_flag=True)
-@_argument_of(stylize_image, "model", "--model")
+@argument_of(stylize_image, "allow_large", "--allow-large", is_flag=True)
+@argument_of(stylize_image, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def stylize(
     content: str,
@@ -189,15 +156,15 @@ def stylize(
 @main.command()
 @click.argument("styles", nargs=-1, required=True, metavar="STYLE…")
 @click.option("-o", "--output", default="texture.png", show_default=True, help="Where to write it.")
-@_argument_of(make_texture, "size", "--size", type=_Numbers(int), metavar="H,W")
-@_argument_of(make_texture, "seed", "--seed", type=int)
+@argument_of(make_texture, "size", "--size", type=Numbers(int), metavar="H,W")
+@argument_of(make_texture, "seed", "--seed", type=int)
 @_weights
-@_argument_of(make_texture, "passes", "--passes", type=click.IntRange(1))
-@_argument_of(make_texture, "seamless", "--seamless", is_flag=True)
-@_argument_of(make_texture, "transform", "--transform", metavar="NAME")
-@_argument_of(make_texture, "style_size", "--style-size", type=click.IntRange(1))
-@_argument_of(make_texture, "memory", "--memory", metavar="BYTES")
-@_argument_of(make_texture, "model", "--model")
+@argument_of(make_texture, "passes", "--passes", type=click.IntRange(1))
+@argument_of(make_texture, "seamless", "--seamless", is_flag=True)
+@argument_of(make_texture, "transform", "--transform", metavar="NAME")
+@argument_of(make_texture, "style_size", "--style-size", type=click.IntRange(1))
+@argument_of(make_texture, "memory", "--memory", metavar="BYTES")
+@argument_of(make_texture, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def texture(
     styles: tuple[str, ...],
@@ -237,10 +204,10 @@ def texture(
 @click.option(
     "-o", "--output", required=True, help="Where to write the style: a .safetensors file."
 )
-@_argument_of(measure_style, "style_size", "--style-size", type=click.IntRange(1))
-@_argument_of(measure_style, "memory", "--memory", metavar="BYTES")
-@_argument_of(measure_style, "allow_large", "--allow-large", is_flag=True)
-@_argument_of(measure_style, "model", "--model")
+@argument_of(measure_style, "style_size", "--style-size", type=click.IntRange(1))
+@argument_of(measure_style, "memory", "--memory", metavar="BYTES")
+@argument_of(measure_style, "allow_large", "--allow-large", is_flag=True)
+@argument_of(measure_style, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any) -> None:
     """Measure the style of a picture, or of several as if they were one, and write it to a file.
@@ -262,8 +229,8 @@ def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any)
 @click.option(
     "-o", "--output", default="wct-demo.png", show_default=True, help="Where to write the sheet."
 )
-@_argument_of(stylize_image, "alpha", "-a", "--alpha", type=float)
-@_argument_of(stylize_image, "model", "--model")
+@argument_of(stylize_image, "alpha", "-a", "--alpha", type=float)
+@argument_of(stylize_image, "model", "--model")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
     """Repaint a picture that comes along in several styles, and write a sheet of all of them.
@@ -284,14 +251,14 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
 
 
 @main.command()
-@_argument_of(measure_speed, "sizes", "--sizes", type=_Numbers(int), metavar="N[,N…]",
+@argument_of(measure_speed, "sizes", "--sizes", type=Numbers(int), metavar="N[,N…]",
               default="256,512,1024")  # fmt: skip
-@_argument_of(measure_speed, "batch", "--batch", type=click.IntRange(1))
-@_argument_of(measure_speed, "preset", "-p", "--preset", metavar="NAME")
-@_argument_of(measure_speed, "repeats", "--repeats", type=click.IntRange(1))
-@_argument_of(measure_speed, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
-@_argument_of(measure_speed, "memory", "--memory", metavar="BYTES")
-@_argument_of(stylize_image, "model", "--model")
+@argument_of(measure_speed, "batch", "--batch", type=click.IntRange(1))
+@argument_of(measure_speed, "preset", "-p", "--preset", metavar="NAME")
+@argument_of(measure_speed, "repeats", "--repeats", type=click.IntRange(1))
+@argument_of(measure_speed, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
+@argument_of(measure_speed, "memory", "--memory", metavar="BYTES")
+@argument_of(stylize_image, "model", "--model")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each size.")
 def bench(sizes: tuple[int, ...], as_json: bool, **options: Any) -> None:
     """Measure how fast a model is here, and how much memory it takes.
@@ -342,6 +309,7 @@ def info(as_json: bool) -> None:
             click.echo(f"  {name}  {value}")
 
 
+main.add_command(dataset)
 main.add_command(models)
 
 

@@ -10,13 +10,14 @@ from ._canvas import FINE, check, grid, over, parse_hex, ramp, reduce, step, wav
 from ._errors import WctError
 
 
-def draw_style(name: str, size: int = 384, seed: int = 0) -> np.ndarray:
+def draw_style(name: str, size: int = 384, seed: int = 0, palette: str | None = None) -> np.ndarray:
     """Draw a picture in one of the `STYLES`.
 
     Args:
         name: Which one: a key of `STYLES`.
         size: Height and width in pixels.
         seed: Another seed gives another picture of the same kind.
+        palette: Hex codes of five colours or more, from dark to light, in place of the style's own.
 
     Returns:
         float32 `(size, size, 3)`, sRGB in [0, 1]; the same arguments give the same picture.
@@ -27,12 +28,12 @@ def draw_style(name: str, size: int = 384, seed: int = 0) -> np.ndarray:
     if name not in STYLES:
         raise WctError(f"There is no drawn style {name!r}; choose one of {', '.join(STYLES)}.")
     check(size)
-    return reduce(STYLES[name](size * FINE, np.random.default_rng(seed)))
+    draw, colours = STYLES[name]
+    return reduce(draw(size * FINE, np.random.default_rng(seed), parse_hex(palette or colours)))
 
 
-def _strokes(size: int, rng: np.random.Generator) -> np.ndarray:
+def _strokes(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
     """Thick brush strokes around warm lights in a cool night, the paint's relief lit from above."""
-    colours = "#0b1a3a #15397a #1f6fb2 #3fa7c4 #a9d6c3 #f6e7a8 #f7c13d #ec8a1c #b9421a"
     tone = waves(rng, 1.4)
     ground = ramp(0.45 + 0.3 * tone(*grid(size, size)), colours)
     ground = np.dstack(
@@ -71,7 +72,7 @@ def _strokes(size: int, rng: np.random.Generator) -> np.ndarray:
     return pixels[..., :3] * (1 + 0.5 * (thick - np.roll(thick, (2, 2), (0, 1))))
 
 
-def _mosaic(size: int, rng: np.random.Generator) -> np.ndarray:
+def _mosaic(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
     """Small stones in dark grout, their colours in bands as in a Roman floor."""
     x, y = grid(size, size)
     warp, tone = waves(rng, 1.2), waves(rng, 1.3)
@@ -88,34 +89,32 @@ def _mosaic(size: int, rng: np.random.Generator) -> np.ndarray:
         middle = np.where(far < first, (cx, cy), middle)
         first = np.minimum(first, far)
     stone = middle[1].astype(int), middle[0].astype(int)
-    colours = "#123a5c #1d6f8a #4fb3a9 #e9dfc0 #e8b34a #d2692d #a5342c #6d2b45"
     value = np.floor(3.6 + 2.2 * tone(*(middle - 4) / 28)) / 8 + 0.06 + 0.05 * hue[stone]
     light = 1.12 + 0.16 * shade[stone] - 0.35 * first
-    tiles = ramp(value, colours) * light[..., None]
-    return over(parse_hex("#2b2623"), tiles, step(second - first - 0.13, 0.05))
+    tiles = ramp(value, colours[1:]) * light[..., None]
+    return over(colours[0], tiles, step(second - first - 0.13, 0.05))
 
 
-def _hatching(size: int, rng: np.random.Generator) -> np.ndarray:
+def _hatching(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
     """Crossed pen lines on warm paper, which bend over the forms they shade."""
     x, y = grid(size, size)
     form = waves(rng, 1.5)(x, y)
     down, right = np.gradient(form, 1 / size)
     dark = 0.3 - 0.025 * (right + 1.3 * down)
     shake = 0.0012 * waves(rng, 8, 2)(x, y)
-    pixels = ramp(0.5 + 0.2 * waves(rng, 6, 4)(x, y), "#e6d3ad #f3e6c8 #f8efd9")
-    pens = ((0.1, "#a8462a"), (0.7, "#1f2338"), (-0.6, "#1f2338"), (1.4, "#1f2338"))
-    for number, (angle, colour) in enumerate(pens):
+    pixels = ramp(0.5 + 0.2 * waves(rng, 6, 4)(x, y), colours[-3:])
+    for number, angle in enumerate((0.1, 0.7, -0.6, 1.4)):
         across = 58 * (x * math.sin(angle) + y * math.cos(angle) + 0.035 * form + shake)
         line = np.floor(across)
         uneven = 0.05 * np.sin(12.9898 * line) + 0.05 * waves(rng, 6)(x, y + line / 7)
         half = 0.55 * (dark - 0.13 * number) + 0.1 + uneven
         beside = np.abs(across - line - 0.5)
         ink = step(np.minimum(half, 0.3) - beside, 0.08) * step(half - 0.05, 0.05)
-        pixels = over(pixels, parse_hex(colour), 0.92 * ink)
+        pixels = over(pixels, colours[0 if number else 1], 0.92 * ink)
     return pixels
 
 
-def _marbling(size: int, rng: np.random.Generator) -> np.ndarray:
+def _marbling(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
     """Inks on water, drawn out with combs and a stylus, as on Turkish paper."""
     x, y = grid(size, size)
     for _ in range(5):  # the stylus turns: undone, each turn is a turn the other way
@@ -128,23 +127,21 @@ def _marbling(size: int, rng: np.random.Generator) -> np.ndarray:
         y = y + reach * np.exp(-5 * np.abs((x / period) % 1 - 0.5))
     level = 26 * y + 0.45 * waves(rng, 2)(x, y)
     band = np.floor(level)
-    colours = "#12355b #f0dcae #c8443a #1f8a8c #f0b541 #6b1f3a #e8956b #2f5fa8"
-    inks = np.concatenate([rng.permutation(parse_hex(colours)) for _ in range(64)])
-    pixels = inks[(band.astype(int) + 256) % 512]
+    inks = np.concatenate([rng.permutation(colours[:-1]) for _ in range(64)])
+    pixels = inks[(band.astype(int) + len(inks) // 2) % len(inks)]
     down, right = np.gradient(level)
     slope = np.hypot(down, right)  # bands to the pixel
     vein = (0.5 - np.abs(level - band - 0.5)) / (slope + 1e-6)
     cover = step(0.0016 * size - vein, 1) * step(0.25 - slope, 0.2)
-    return over(pixels, parse_hex("#fdf6e3"), cover)
+    return over(pixels, colours[-1], cover)
 
 
-def _woodcut(size: int, rng: np.random.Generator) -> np.ndarray:
+def _woodcut(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
     """Rows of carved waves, printed in indigo with some in vermilion and gold."""
     x, y = grid(size, size)
     wobble, tone = waves(rng, 5, 3), waves(rng, 1.2)
     x, y = x + 0.004 * wobble(x, y), y + 0.004 * wobble(y, x)
-    paper = parse_hex("#f2e6cb")
-    inks = parse_hex("#14213d #1d3f72 #2f6f9f #7fb2b8 #e3a83b #d9542b #a3231f")
+    inks, paper = colours[:-1], colours[-1]
     pixels = np.full((size, size, 3), paper)
     radius = 0.105
     for row in range(-1, 21):
@@ -163,7 +160,7 @@ def _woodcut(size: int, rng: np.random.Generator) -> np.ndarray:
     return over(pixels, paper, 0.6 * step(grain - 1.6, 0.3))
 
 
-def _glass(size: int, rng: np.random.Generator) -> np.ndarray:
+def _glass(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
     """Large panes of coloured light, cut by arcs and lines of lead."""
     x, y = grid(size, size)
     edge = np.full_like(x, np.inf)
@@ -177,23 +174,74 @@ def _glass(size: int, rng: np.random.Generator) -> np.ndarray:
             side = (x - cx) * math.cos(angle) + (y - cy) * math.sin(angle)
         edge = np.minimum(edge, np.abs(side))
         pane = 2 * pane + (side > 0)
-    lights = parse_hex(
-        "#c2182b #e8641b #f6b819 #f9e27d #2c8f4b #128a94 #1c4fa8 #4a2a8c #8e1f6d #7ec8e3"
-    )
+    lights = colours[1:]
     pixels = lights[pane * 2654435761 % 2**32 // 7 % len(lights)]
     glow = 1 + 0.1 * waves(rng, 2.5, 3)(x, y) + 0.03 * waves(rng, 28, count=24)(x, y)
     bevel = 0.7 + 0.3 * step(edge - 0.02, 0.04)
-    return over(
-        pixels * (glow * bevel)[..., None], parse_hex("#14110f"), step(0.0075 - edge, 0.002)
-    )
+    return over(pixels * (glow * bevel)[..., None], colours[0], step(0.0075 - edge, 0.002))
 
 
-STYLES: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
-    "strokes": _strokes,
-    "mosaic": _mosaic,
-    "hatching": _hatching,
-    "marbling": _marbling,
-    "woodcut": _woodcut,
-    "stained-glass": _glass,
+def _weave(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
+    """Coarse cloth: threads over two and under two, in the stripes of a tartan."""
+    x, y = grid(size, size)
+    threads = 44
+    sway = 4 + 0.18 * waves(rng, 2)(x, y)
+    x, y = threads * x + sway, threads * y + sway
+    warp, weft = x.astype(int), y.astype(int)
+    number = len(colours)
+    stripes = []
+    for _ in range(2):  # each is followed by its mirror image, as weavers thread them
+        order = np.repeat(rng.permutation(number), rng.integers(1, 5, size=number))
+        stripes.append(colours[np.resize([*order, *order[::-1]], threads + 9)])
+    turn = (warp + weft) % 4
+    upright = turn < 2
+    pixels = np.where(upright[..., None], stripes[0][warp], stripes[1][weft])
+    across, along = np.where(upright, x, y) % 1, np.where(upright, y, x) % 1
+    along = (along + turn % 2) / 2  # of the two threads that it lies on
+    bulge = np.sqrt(1 - (1.9 * (across - 0.5)) ** 2) * (0.55 + 0.45 * np.sin(math.pi * along))
+    twist = np.sin(2 * math.pi * (3 * along + across)) + waves(rng, 9, 3)(x, y)
+    return pixels * (0.3 + 0.75 * bulge + 0.06 * twist)[..., None]
+
+
+def _dots(size: int, rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
+    """Points of pure colour, some of them the opposite one, as pointillists set them."""
+    tone = waves(rng, 1.3)
+    ground = ramp(0.5 + 0.25 * tone(*grid(size, size)), colours)
+    canvas = Image.fromarray(np.uint8(ground * 255))
+    draw = ImageDraw.Draw(canvas)
+    for count, radius in ((2500, 0.016), (5000, 0.011), (4000, 0.008)):
+        x, y = rng.uniform(-0.02, 1.02, (2, count))
+        value = 0.5 + 0.25 * tone(x, y) + rng.normal(0, 0.16, count)
+        value = np.where(rng.uniform(size=count) < 0.12, 1 - value, value)
+        shade = ramp(value, colours) * rng.uniform(0.85, 1.15, (count, 1))
+        inks = (np.clip(shade, 0, 1) * 255).astype(np.uint8)
+        reach = radius * rng.uniform(0.75, 1.25, count)
+        boxes = size * np.transpose([x - reach, y - reach, x + reach, y + reach])
+        for box, ink in zip(boxes.tolist(), inks.tolist(), strict=True):
+            draw.ellipse(box, tuple(ink))
+    return np.asarray(canvas, np.float32) / 255
+
+
+STYLES: dict[str, tuple[Callable[[int, np.random.Generator, np.ndarray], np.ndarray], str]] = {
+    "strokes": (
+        _strokes,
+        "#0b1a3a #15397a #1f6fb2 #3fa7c4 #a9d6c3 #f6e7a8 #f7c13d #ec8a1c #b9421a",
+    ),
+    "mosaic": (
+        _mosaic,
+        "#2b2623 #123a5c #1d6f8a #4fb3a9 #e9dfc0 #e8b34a #d2692d #a5342c #6d2b45",
+    ),
+    "hatching": (_hatching, "#1f2338 #a8462a #e6d3ad #f3e6c8 #f8efd9"),
+    "marbling": (
+        _marbling,
+        "#12355b #f0dcae #c8443a #1f8a8c #f0b541 #6b1f3a #e8956b #2f5fa8 #fdf6e3",
+    ),
+    "woodcut": (_woodcut, "#14213d #1d3f72 #2f6f9f #7fb2b8 #e3a83b #d9542b #a3231f #f2e6cb"),
+    "stained-glass": (
+        _glass,
+        "#14110f #c2182b #e8641b #f6b819 #f9e27d #2c8f4b #128a94 #1c4fa8 #4a2a8c #8e1f6d #7ec8e3",
+    ),
+    "weave": (_weave, "#1d2a1f #2f5d3a #7a1f2b #c9a24b #efe6cf"),
+    "dots": (_dots, "#1a2a5e #2b6cb0 #3fa34d #9ac94a #f4d35e #f28e2b #e4572e #f7d9e3"),
 }
-"""How each style is drawn; the names are for `draw_style`."""
+"""How each style is drawn, and in which colours; the names are for `draw_style`."""

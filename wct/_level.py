@@ -6,20 +6,22 @@ Of a whole picture at once, or of its tiles: moments of tiles add up, and a map 
 are the same masks averaged over the features' cells. Without regions both are None.
 """
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from ._by_name import find_transform
+from ._convolution import Size
 from ._layers import stride
 from ._masks import steady
 from ._moments import Moments, moments
 from ._networks import Decoder
-from ._recipe import Share
+from ._recipe import Ridge, Strength
 from ._transform import AffineMap, add_ridge
 
-Scalar = Float[Array, ""]
 Features = Float[Array, "batch height width channels"]
 Cells = Float[Array, "regions #batch height width"]
 Content = tuple[Moments, Moments | None]
@@ -52,11 +54,23 @@ def measure(
     return whole, _stack([moments(features, inside * cell) for cell in cells])
 
 
+@jax.jit
+def as_style(content: Content) -> Moments:
+    """Return the moments of a style's picture, of its only region if it has one.
+
+    Without residues, as no style is ever whitened; of one picture, without the axis of the batch.
+    """
+    whole, parts = content
+    found = whole if parts is None else steady(_take(parts, 0), whole)
+    return _take(replace(found, residue=None), 0)
+
+
+@partial(jax.jit, static_argnames=("transform", "solver"))
 def find_maps(
     content: Content,
     style: Moments,
-    strength: Scalar,
-    ridge: Share,
+    strength: Strength,
+    ridge: Ridge,
     transform: str,
     solver: str,
 ) -> AffineMap:
@@ -65,7 +79,7 @@ def find_maps(
     Args:
         content: The picture's moments.
         style: The style's, with the content's leading axis, or each region's style along it.
-        strength: How much of the style, 0 … 1.
+        strength: How much of the style, 0 … 1, for all images of the batch or for each.
         ridge: See `Recipe`, as of the names of transform and solver.
         transform: A transform's name.
         solver: A solver's name.
@@ -100,8 +114,8 @@ def decode(
     features: Features,
     mapped: Features,
     masks: Float[Array, "regions #batch _ _"] | None,
-    strength: Scalar,
-    detail: Scalar,
+    replaced: Strength | None,
+    size: Size | None = None,
 ) -> Float[Array, "batch _ _ 3"]:
     """Decode mapped features, and give back of what the decoder loses of its input.
 
@@ -111,17 +125,17 @@ def decode(
         features: Its features.
         mapped: The same, in the style.
         masks: Where the style goes; all over without any.
-        strength: How much of the style there is, 0 … 1.
-        detail: Share of the loss that is given back where the style is at full strength.
+        replaced: Share of what the decoder loses that is not given back where the style goes; None
+            if nothing is given back anywhere.
+        size: How many rows and columns of the features are the picture's; all by default.
     """
-    restyled = jnp.ones((1, 1, 1, 1)) if masks is None else masks.sum(0)[..., None]
-    result = decoder(mapped)
-    share = 1 - restyled * strength * (1 - detail)
-    return lax.cond(
-        jnp.any(share > 0),
-        lambda: result + share * (canvas - decoder(features)),
-        lambda: result,
-    )
+    result = decoder(mapped, size=size)
+    if replaced is None:
+        return result
+    # Without masks as with one all over: an array, that the sum below is the same to the last bit.
+    restyled = jnp.ones_like(canvas[:1, ..., :1]) if masks is None else masks.sum(0)[..., None]
+    share = 1 - restyled * replaced.reshape(-1, 1, 1, 1)
+    return result + share * (canvas - decoder(features, size=size))
 
 
 def _take(tree, index):

@@ -1,4 +1,4 @@
-"""Networks that are loaded once a process."""
+"""Networks, and the styles that come along with them, that are loaded once a process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it imports jax, which takes seconds: `wct --help` must not wait for it
+    from ._style import Style
     from ._stylizer import Stylizer
 
 
@@ -33,3 +34,11 @@ def load_stylizer(model: Path) -> Stylizer:
     from ._stylizer import Stylizer
 
     return Stylizer.from_pretrained(model)
+
+
+@functools.lru_cache(maxsize=2)
+def load_bank(model: Path) -> Style:
+    """Load the styles in a model directory, or return what they were loaded to before."""
+    from ._style import Style
+
+    return Style.from_pretrained(model)

@@ -7,9 +7,11 @@ the machine, so that the same call gives the same result everywhere.
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from math import prod
 
+from ._buckets import to_bucket, to_cells
 from ._errors import WctError
-from ._tiles import reach, smallest_tile, spans, to_cells
+from ._tiles import reach, smallest_tile, spans
 
 DEFAULT_MEMORY = "3GB"
 
@@ -66,17 +68,16 @@ def choose_tile(
     """
     if not levels:
         return None
-    height, width = map(to_cells, size)
     least = max(map(smallest_tile, levels))
     if tile is not None:
         if tile < least or tile != to_cells(tile):
             raise WctError(
                 f"tile must be a multiple of 16 from {least} on for these levels, not {tile}"
             )
-        return None if tile >= max(height, width) else tile
-    if _whole(height * width, widths) <= budget:
+        return None if tile >= to_cells(max(size)) else tile
+    if _whole(prod(map(to_bucket, size)), widths) <= budget:
         return None
-    at_rest = height * width * held
+    at_rest = prod(size) * held
     sides = [
         side
         for side in (*_TILES, least)

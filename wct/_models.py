@@ -1,9 +1,10 @@
 """Model directories: which there are, where they are, and which files belong to them.
 
-A model directory holds `model.json` (name, widths, the files and their sha256), the encoder and
-any of the five decoders as safetensors files. Some come along with the package; others are in the
-home, where `wct models pull` and `wct models import` put them. A model that comes along without an
-encoder takes it from the model of the same name in the home. Nothing here needs jax.
+A model directory holds `model.json` (name, widths, the files and their sha256), the encoder, any of
+the five decoders and perhaps a bank of styles as safetensors files. Some come along with the
+package; others are in the home, where `wct models pull` and `wct models import` put them. A model
+that comes along without an encoder takes it from the model of the same name in the home. Nothing
+here needs jax.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from ._layers import LEVELS
 
 CARD = "model.json"
 ENCODER = "encoder.safetensors"
+STYLES = "styles.safetensors"
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ Recognition", ICLR 2015.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ._convolution import convolve
+from ._convolution import Size, convolve
 from ._layers import layer_channels, layer_names
 
 
@@ -32,10 +34,12 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs))
 
     def __call__(
-        self, features: Float[Array, "batch height width inputs"], *, doubled: bool = False
+        self,
+        features: Float[Array, "batch height width inputs"],
+        **options: Any,
     ) -> Float[Array, "batch _ _ outputs"]:
-        """Convolve features, doubled in size before that if need be."""
-        return convolve(features, self.kernel[...], self.bias[...], doubled=doubled)
+        """Convolve features; see `convolve` for the options."""
+        return convolve(features, self.kernel[...], self.bias[...], **options)
 
 
 class Encoder(nnx.Module):
@@ -56,26 +60,33 @@ class Encoder(nnx.Module):
         )
 
     def __call__(
-        self, images: Float[Array, "batch height width 3"], depth: int = 5
+        self,
+        images: Float[Array, "batch height width 3"],
+        depth: int = 5,
+        *,
+        size: Size | None = None,
     ) -> list[Float[Array, "batch _ _ _"]]:
         """Encode images.
 
         Args:
             images: RGB in [0, 1]; height and width multiples of `stride(depth)`.
             depth: The deepest level wanted.
+            size: How many of the rows and columns are a picture's, the first ones, multiples of
+                `stride(depth)`. What comes of those beyond means nothing. All are by default.
 
         Returns:
             The features relu1_1 … relu`depth`_1, each `(batch, height / stride, width / stride,
             channels)`.
         """
         features, levels = images, []
-        for name in layer_names(depth):
-            starts_block = name.endswith("_1")
-            if starts_block and name != "conv1_1":
-                features = halve(features)
-            features = jax.nn.relu(self.layers[name](features))
+        names = layer_names(depth)
+        for name, following in pairwise([*names, ""]):
+            starts_block, ends_block = (each.endswith("_1") for each in (name, following))
+            features = self.layers[name](features, relu=True, halved=ends_block, size=size)
             if starts_block:
                 levels.append(features)
+            if ends_block:
+                size = jax.tree.map(lambda length: length // 2, size)
         return levels
 
 
@@ -104,24 +115,22 @@ class Decoder(nnx.Module):
         )
 
     def __call__(
-        self, features: Float[Array, "batch height width channels"]
+        self, features: Float[Array, "batch height width channels"], *, size: Size | None = None
     ) -> Float[Array, "batch _ _ 3"]:
-        """Decode features of this decoder's level to images, RGB, nominally in [0, 1]."""
+        """Decode features of this decoder's level to images, RGB, nominally in [0, 1].
+
+        Args:
+            features: Features of this level.
+            size: How many of the rows and columns are a picture's, in cells, as of the encoder.
+        """
         doubled = False
         for name in reversed(layer_names(self.level)):
-            features = self.layers[name](features, doubled=doubled)
-            if name != "conv1_1" or self.final_relu:
-                features = jax.nn.relu(features)
+            relu = name != "conv1_1" or self.final_relu
+            features = self.layers[name](features, doubled=doubled, relu=relu, size=size)
+            if doubled:
+                size = jax.tree.map(lambda length: 2 * length, size)
             doubled = name.endswith("_1")
         return features
-
-
-def halve(
-    features: Float[Array, "batch height width channels"],
-) -> Float[Array, "batch _ _ channels"]:
-    """2×2 max pooling."""
-    rows = jnp.maximum(features[:, ::2], features[:, 1::2])
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
 
 def double(

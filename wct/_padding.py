@@ -1,27 +1,32 @@
-"""Pictures of any size on canvases of whole cells: filled by reflection, left out of moments."""
+"""Pictures of any size on canvases of few sizes: filled by reflection, left out of moments."""
 
+import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from ._buckets import to_bucket, to_cells
+from ._convolution import Size
 from ._layers import LEVELS, stride
-
-Size = tuple[Int[Array, ""], Int[Array, ""]]
-"""Height and width of a picture on its canvas."""
-
-
-def size_of(height: int, width: int) -> Size:
-    """A picture's size as arrays: programs are compiled for the canvas, not for the picture."""
-    return jnp.asarray(np.array(height, np.int32)), jnp.asarray(np.array(width, np.int32))
 
 
 def to_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
     """Extend images to the right and below to multiples of 16, which every level can encode."""
-    _, height, width, _ = images.shape
-    cell = stride(max(LEVELS))
-    return jnp.pad(images, ((0, 0), (0, -height % cell), (0, -width % cell), (0, 0)))
+    return _extend(images, *map(to_cells, images.shape[1:3]))
 
 
+def to_common_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
+    """Extend images to one of the few sizes that programs are compiled for."""
+    return _extend(images, *map(to_bucket, images.shape[1:3]))
+
+
+def in_cells(size: Size, level: int) -> Size:
+    """Return how many rows and columns of a level's features are the picture's."""
+    deepest = max(LEVELS)
+    height, width = (-(-length // stride(deepest)) * stride(deepest - level + 1) for length in size)
+    return height, width
+
+
+@jax.jit
 def mirror(
     canvas: Float[Array, "batch height width channels"], size: Size
 ) -> Float[Array, "batch height width channels"]:
@@ -42,3 +47,10 @@ def coverage(
         for length, cells in zip(size, features.shape[1:3], strict=True)
     )
     return (rows[:, None] * columns[None])[None]
+
+
+def _extend(
+    images: Float[Array, "batch _ _ _"], height: int, width: int
+) -> Float[Array, "batch height width _"]:
+    below, right = height - images.shape[1], width - images.shape[2]
+    return jnp.pad(images, ((0, 0), (0, below), (0, right), (0, 0)))

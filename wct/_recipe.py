@@ -14,16 +14,33 @@ from ._by_name import find_transform
 from ._errors import WctError, look_up
 from ._layers import LEVELS
 
-Scalar = Float[Array, ""]
-Share = float | Scalar
+Strength = Float[Array, ""] | Float[Array, " batch"]
+Share = float | Strength
+Ridge = float | Float[Array, ""]
 
 
 class Step(NamedTuple):
-    """What a recipe says of one level."""
+    """What a recipe says of one level, for all images of a batch or for each.
+
+    Attributes:
+        level: Which.
+        alpha: Strength, 0 … 1.
+        replaced: Share of what the decoder loses of its input that is not given back, α (1 − d)
+            with the detail d.
+    """
 
     level: int
-    alpha: Scalar
-    detail: Scalar
+    alpha: Strength
+    replaced: Strength
+
+    def given_back(self, masked: bool) -> Strength | None:
+        """Return `replaced`, or None if it is known that nothing is given back anywhere.
+
+        Args:
+            masked: Whether there are masks, outside of which all is given back.
+        """
+        known = not isinstance(self.replaced, Tracer)
+        return None if known and not masked and np.all(self.replaced == 1) else self.replaced
 
 
 @jax.tree_util.register_dataclass
@@ -32,7 +49,8 @@ class Recipe:
     """How pictures are repainted. The defaults are the paper's.
 
     Attributes:
-        alpha: Strength, 0 … 1: one for all levels, or one for each of `levels`.
+        alpha: Strength, 0 … 1: one for all levels, or one for each of `levels`. Such a one may be
+            an array, with a number for each image of a batch.
         detail: Share, 0 … 1, of what the decoders lose of their input that is given back whatever
             `alpha` is: one for all levels, or one for each.
         ridge: What is added to the eigenvalues of the content's covariance before it is whitened,
@@ -49,7 +67,7 @@ class Recipe:
 
     alpha: Share | Sequence[Share] | Float[Array, " levels"] = 0.6
     detail: Share | Sequence[Share] | Float[Array, " levels"] = 0.0
-    ridge: Share = 0.0
+    ridge: Ridge = 0.0
     levels: tuple[int, ...] = field(default=LEVELS, metadata={"static": True})
     transform: str = field(default="wct", metadata={"static": True})
     solver: str = field(default="eigh", metadata={"static": True})
@@ -66,7 +84,10 @@ class Recipe:
             raise WctError(f"ridge must be at least 0, not {self.ridge}")
         alphas = _by_level("alpha", self.alpha, self.levels)
         details = _by_level("detail", self.detail, self.levels)
-        return [Step(*step) for step in zip(self.levels, alphas, details, strict=True)]
+        return [
+            Step(level, alpha, alpha * (1 - detail))
+            for level, alpha, detail in zip(self.levels, alphas, details, strict=True)
+        ]
 
 
 PRESETS = {
@@ -117,7 +138,7 @@ def check_levels(levels: Sequence[int]) -> None:
 
 def _by_level(
     name: str, value: Share | Sequence[Share] | Array, levels: Sequence[int]
-) -> list[Scalar]:
+) -> list[Strength]:
     """One number in [0, 1] a level, checked where its value is known."""
     if isinstance(value, Sequence) or jnp.ndim(value) > 0:
         shares = list(cast("Sequence[Share]", value))
@@ -128,9 +149,11 @@ def _by_level(
             f"{len(shares)} values of {name} for {len(levels)} levels: give one, or one each"
         )
     for share in shares:
-        if not isinstance(share, Tracer) and not 0 <= share <= 1:
+        known = not isinstance(share, Tracer)
+        if known and not np.all((np.asarray(share) >= 0) & (np.asarray(share) <= 1)):
             raise WctError(f"{name} must be from 0 to 1, not {share}")
+    # Those that are known stay NumPy's, so that nothing is compiled for them.
     return [
-        share if isinstance(share, jax.Array) else jnp.asarray(np.array(share, np.float32))
+        share if isinstance(share, jax.Array) else cast("Strength", np.array(share, np.float32))
         for share in shares
     ]

@@ -15,10 +15,11 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float
 
+from ._convolution import Size
 from ._errors import WctError
 from ._moments import Moments
 from ._networks import Encoder
-from ._padding import Size, coverage, mirror, size_of, to_canvas
+from ._padding import coverage, mirror, to_canvas
 from ._style import Style
 
 Scalar = Float[Array, ""]
@@ -120,7 +121,7 @@ def refine(
     if style.levels[0].mean.ndim != 1:
         raise WctError("a picture is refined towards one style, not several side by side")
     height, width, _ = start.shape
-    size = size_of(height, width)
+    size = height, width
     objective = Objective(
         _encode_content(encoder, to_canvas(content[None]), size),
         tuple(gram(moments) for moments in style.levels),

@@ -16,6 +16,7 @@ import numpy as np
 from ._errors import ImageError
 from ._image import Picture, read_about, reading
 from ._scratch import Scratch
+from ._tiff import add_exif
 from ._write import SRGB_BYTES, find_format, new_file, write_image
 
 _AT_ONCE = 64_000_000
@@ -103,6 +104,9 @@ def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite:
                 f"Cannot write {path}: {' '.join(str(error).split())}; is there room for it, and "
                 f"does its format allow for {height} × {width} pixels?"
             ) from error
+        if format == "TIFF" and (exif := picture.about.get("exif")):
+            with temporary.open("r+b") as file:
+                add_exif(file, exif)
 
 
 def _wrap(values: np.ndarray) -> Any:

@@ -15,7 +15,7 @@ from ._errors import WctError
 from ._image import ImageLike, read_image, shrink_to, to_floats
 from ._layers import LEVELS
 from ._loaded import find_stylizer
-from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
+from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
@@ -90,6 +90,8 @@ class StyleReader:
                 found = self.measure(self._pixels(picture), mask)
             elif mask is None:
                 found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
+                if found.levels[0].mean.ndim > 1:
+                    raise WctError("this is a bank of several styles: give one of them")
             else:
                 raise WctError("a style's mask selects a part of its picture: give that, no Style")
             styles.append(found)
@@ -108,15 +110,18 @@ class StyleReader:
 
     def measure(self, pixels: np.ndarray, mask: MaskLike | None = None) -> Style:
         """Measure a picture, or the part of it that a mask selects."""
+        import jax
+
         from ._masks import read_mask
         from ._tiled import measure_tiles
 
         size = pixels.shape[:2]
         tile = choose_tile(size, self.stylizer.encoder.widths, LEVELS, self.budget, None)
-        if tile is None:
-            return self.stylizer.read_style(pixels, mask)
-        weights = None if mask is None else read_mask(mask, size)
-        return measure_tiles(self.stylizer, pixels, weights, tile=tile)
+        with telling():
+            if tile is None:
+                return jax.block_until_ready(self.stylizer.read_style(pixels, mask))
+            weights = None if mask is None else read_mask(mask, size)
+            return measure_tiles(self.stylizer, pixels, weights, tile=tile)
 
     def only_picture(self, style: StyleLike | Sequence[StyleLike]) -> np.ndarray:
         """Return the pixels of a style that is one picture."""

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -12,21 +11,21 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ._convolution import Size
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
 from ._layers import stride
-from ._level import average, decode, find_maps, measure, restyle
-from ._masks import MaskLike, read_mask, share_out, steady
+from ._level import as_style, average, decode, find_maps, measure, restyle
+from ._masks import MaskLike, read_mask, share_out
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
-from ._padding import Size, coverage, mirror, size_of, to_canvas
-from ._recipe import DEFAULT, Recipe, Share, Step, check_levels, find_recipe
+from ._padding import coverage, in_cells, mirror, to_canvas, to_common_canvas
+from ._recipe import DEFAULT, Recipe, Ridge, Step, Strength, check_levels, find_recipe
 from ._style import Style
 from ._swap import swap_patches
 from ._transform import add_ridge, color, whiten
 from ._weights import load_model, named_tensors
 
-Scalar = Float[Array, ""]
 Patches = Mapping[int, Float[Array, "_ _ _"]]
 """Whitened features of a style picture, `(height, width, channels)`, by level."""
 
@@ -93,11 +92,11 @@ class Stylizer(nnx.Module):
         if not isinstance(image, jax.Array):
             image = jnp.asarray(read_image(image).pixels)
         height, width, _ = image.shape
-        canvas = to_canvas(image[None])
+        canvas = to_common_canvas(image[None])
         if mask is not None and not isinstance(mask, jax.Array):
             mask = jnp.asarray(read_mask(mask, (height, width)))
-        weights = None if mask is None else to_canvas(mask[None, :, :, None])[..., 0]
-        measured = _measure(self.encoder, canvas, size_of(height, width), weights)
+        weights = None if mask is None else to_common_canvas(mask[None, :, :, None])[..., 0]
+        measured = _measure(self.encoder, canvas, (height, width), weights)
         return Style(measured, self.mark)
 
     def read_patches(
@@ -118,8 +117,9 @@ class Stylizer(nnx.Module):
         check_levels(levels)
         if not isinstance(image, jax.Array):
             image = jnp.asarray(read_image(image).pixels)
-        size = size_of(*image.shape[:2])
-        whitened = _whiten_levels(self.encoder, to_canvas(image[None]), size, tuple(levels))
+        height, width, _ = image.shape
+        canvas = to_canvas(image[None])
+        whitened = _whiten_levels(self.encoder, canvas, (height, width), tuple(levels))
         patches = {}
         for level, white in zip(levels, whitened, strict=True):
             rows, columns = (-(-side // stride(level)) for side in image.shape[:2])
@@ -176,25 +176,13 @@ class Stylizer(nnx.Module):
         work = self.plan(style, recipe, None if masks is None else len(masks))
         if masks is not None and patches:
             raise WctError("style-swap knows no masks: give masks or patches")
+        # Patches at the picture's edge would see what is beyond it.
+        extend = to_canvas if patches else to_common_canvas
         _, height, width, _ = content.shape
-        canvas = to_canvas(content)
+        size = height, width
         if masks is not None:
-            masks = share_out(to_canvas(masks[..., None])[..., 0])
-        for decoder, wanted, step in work:
-            canvas = _repaint(
-                self.encoder,
-                decoder,
-                canvas,
-                size_of(height, width),
-                wanted,
-                step.alpha,
-                step.detail,
-                recipe.ridge,
-                masks,
-                (patches or {}).get(step.level),
-                recipe.transform,
-                recipe.solver,
-            )
+            masks = share_out(mirror(extend(masks[..., None]), size)[:, None, ..., 0])
+        for canvas in repaint(self.encoder, extend(content), size, work, recipe, masks, patches):
             yield canvas[:, :height, :width]
 
     def plan(
@@ -212,13 +200,7 @@ class Stylizer(nnx.Module):
                 another model or not one for each region.
             WeightsError: The model has no decoder for a level.
         """
-        steps = recipe.steps()
-        for level in recipe.levels:
-            if f"decoder{level}" not in self.decoders:
-                raise WeightsError(
-                    f"the model {self.name!r} has no decoder for level {level}: choose other "
-                    f"levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
-                )
+        steps = self.steps_of(recipe)
         if style.model != self.mark:
             raise WctError(
                 f"the style was measured by the model {style.model!r}, but this is {self.mark!r}: "
@@ -235,6 +217,63 @@ class Stylizer(nnx.Module):
             (self.decoders[f"decoder{step.level}"], levels[step.level - 1], step) for step in steps
         ]
 
+    def steps_of(self, recipe: Recipe) -> list[Step]:
+        """Return what a recipe has this model do at each level.
+
+        Raises:
+            WctError: The recipe has a value that is out of range or unknown.
+            WeightsError: The model has no decoder for a level.
+        """
+        steps = recipe.steps()
+        for level in recipe.levels:
+            if f"decoder{level}" not in self.decoders:
+                raise WeightsError(
+                    f"the model {self.name!r} has no decoder for level {level}: choose other "
+                    f"levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
+                )
+        return steps
+
+
+def repaint(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    work: Sequence[tuple[Decoder, Moments, Step]],
+    recipe: Recipe,
+    masks: Float[Array, "regions 1 height width"] | None = None,
+    patches: Patches | None = None,
+) -> Iterator[Float[Array, "batch height width 3"]]:
+    """Run the chain on a canvas, and yield it after each level, as decoded.
+
+    Level by level: encode, transform, decode, and give back of what the decoder lost.
+
+    Args:
+        encoder: The encoder.
+        canvas: Pictures of one size, extended to what `to_common_canvas` makes or, if there are
+            patches, `to_canvas`.
+        size: The pictures' height and width.
+        work: What `Stylizer.plan` returned.
+        recipe: What it returned that for.
+        masks: Regions on their canvas, filled by reflection, together at most 1.
+        patches: As of calling the stylizer.
+    """
+    for decoder, style, step in work:
+        canvas = _repaint(
+            encoder,
+            decoder,
+            canvas,
+            size,
+            style,
+            step.alpha,
+            step.given_back(masks is not None),
+            recipe.ridge,
+            masks,
+            (patches or {}).get(step.level),
+            recipe.transform,
+            recipe.solver,
+        )
+        yield canvas
+
 
 @partial(jax.jit, static_argnames=("transform", "solver"))
 def _repaint(
@@ -243,31 +282,29 @@ def _repaint(
     canvas: Float[Array, "batch height width 3"],
     size: Size,
     style: Moments,
-    strength: Scalar,
-    detail: Scalar,
-    ridge: Share,
-    masks: Float[Array, "regions height width"] | None,
+    strength: Strength,
+    replaced: Strength | None,
+    ridge: Ridge,
+    masks: Float[Array, "regions 1 height width"] | None,
     patches: Float[Array, "_ _ channels"] | None,
     transform: str,
     solver: str,
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
-    canvas = mirror(canvas, size)
-    features = encoder(canvas, decoder.level)[-1]
-    inside = coverage(features, size, decoder.level)
-    cells = None
-    if masks is not None:
-        masks = mirror(masks[..., None], size)[:, None, ..., 0]
-        cells = average(masks, decoder.level)
-    content = measure(features, inside, cells)
+    canvas, level = mirror(canvas, size), decoder.level
+    features = encoder(canvas, level, size=in_cells(size, 1))[-1]
+    cells = None if masks is None else average(masks, level)
+    content = measure(features, coverage(features, size, level), cells)
     if patches is None:
         maps = find_maps(content, style, strength, ridge, transform, solver)
         mapped = restyle(features, maps, cells)
     else:
         white = whiten(add_ridge(content[0], ridge), solver=solver)(features)
         swapped = color(style, solver=solver)(swap_patches(white, patches))
-        mapped = strength * swapped + (1 - strength) * features
-    return decode(decoder, canvas, features, mapped, masks, strength, detail)
+        share = strength.reshape(-1, 1, 1, 1)
+        mapped = share * swapped + (1 - share) * features
+    cells_of_picture = in_cells(size, level)
+    return decode(decoder, canvas, features, mapped, masks, replaced, cells_of_picture)
 
 
 @partial(jax.jit, static_argnames="levels")
@@ -278,7 +315,7 @@ def _whiten_levels(
     levels: tuple[int, ...],
 ) -> list[Float[Array, "batch _ _ _"]]:
     """Features of these levels, made white."""
-    features = encoder(mirror(canvas, size), max(levels, default=1))
+    features = encoder(mirror(canvas, size), max(levels, default=1), size=in_cells(size, 1))
     return [
         whiten(moments(found, coverage(found, size, level)))(found)
         for level in levels
@@ -293,13 +330,10 @@ def _measure(
     size: Size,
     weights: Float[Array, "batch height width"] | None,
 ) -> tuple[Moments, ...]:
-    """Moments of one image at all levels; without residues, as no style is ever whitened."""
+    """Moments of one image at all levels."""
+    masks = None if weights is None else mirror(weights[..., None], size)[None, ..., 0]
     measured = []
-    for level, features in enumerate(encoder(mirror(canvas, size)), start=1):
-        inside = coverage(features, size, level)
-        found = moments(features, inside)
-        if weights is not None:
-            cells = average(mirror(weights[..., None], size)[None, ..., 0], level)
-            found = steady(moments(features, inside * cells[0]), found)
-        measured.append(replace(found, residue=None))
-    return jax.tree.map(lambda value: value[0], tuple(measured))
+    for level, features in enumerate(encoder(mirror(canvas, size), size=in_cells(size, 1)), 1):
+        cells = None if masks is None else average(masks, level)
+        measured.append(as_style(measure(features, coverage(features, size, level), cells)))
+    return tuple(measured)

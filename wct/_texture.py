@@ -12,7 +12,7 @@ from PIL import Image
 from ._errors import WctError
 from ._image import to_bytes
 from ._loaded import find_stylizer
-from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
+from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
 from ._styles import StyleReader
 from ._tiles import halo
 
@@ -84,7 +84,8 @@ def texture(
     margin = sum(map(halo, levels)) if seamless else 0
     for number in range(passes):
         around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
-        result = _repaint(stylizer, around, mixed, recipe, budget)
+        with telling():
+            result = _repaint(stylizer, around, mixed, recipe, budget)
         pixels = result[margin : margin + height, margin : margin + width]
         if progress is not None:
             progress((number + 1) / passes)

@@ -5,7 +5,6 @@ map that these give, the decoder. The deeper levels' features, which are few, ar
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial, reduce
 from itertools import product
 from typing import Any
@@ -17,12 +16,14 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
+from ._buckets import to_cells
+from ._convolution import Size
 from ._layers import LEVELS, stride
-from ._level import Content, Scalar, average, decode, find_maps, measure, restyle
-from ._masks import share_out, steady
+from ._level import Content, as_style, average, decode, find_maps, measure, restyle
+from ._masks import share_out
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
-from ._recipe import Recipe
+from ._recipe import Recipe, Strength
 from ._scratch import Scratch
 from ._style import Style
 from ._stylizer import Stylizer
@@ -37,7 +38,6 @@ from ._tiles import (
     own_part,
     reach,
     spans,
-    to_cells,
 )
 from ._transform import AffineMap
 
@@ -104,14 +104,13 @@ def repaint_tiles(
         [content] = _measure_all(
             walk, encoder, result, masks, [step.level], keep=features, advance=lambda: advance(1)
         )
-        maps = _find_maps(
-            content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver
-        )
+        maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
+        replaced = step.given_back(masks is not None)
         for places in walk.batches(reach(step.level)):
             tiles, regions = walk.cut(result, places), walk.cut(masks, places)
             found = walk.cut(features, [in_cells(place, step.level) for place in places])
-            made = _paint(*networks, tiles, found, regions, step.alpha, step.detail)
+            made = _paint(*networks, tiles, found, regions, replaced)
             for place, pixels in zip(places, np.asarray(made), strict=False):
                 put(*walk.own(place, pixels))
             advance(2)
@@ -136,12 +135,7 @@ def measure_tiles(
     masks = None if mask is None else mask[..., None]
     levels = sorted(LEVELS)
     found = _measure_all(walk, walk.copy(stylizer.encoder), picture, masks, levels)
-    measured = [
-        whole if parts is None else steady(jax.tree.map(lambda value: value[0], parts), whole)
-        for whole, parts in found
-    ]
-    style = tuple(replace(each, residue=None) for each in measured)
-    return Style(jax.tree.map(lambda value: value[0], style), stylizer.mark)
+    return Style(tuple(map(as_style, found)), stylizer.mark)
 
 
 class _Walk:
@@ -251,7 +245,7 @@ def _measure_all(
 
 @partial(jax.jit, static_argnames="depth")
 def _encode(encoder: Encoder, tiles: Tiles, depth: int) -> list[Features]:
-    return encoder(tiles, depth)
+    return encoder(tiles, depth, size=_size(tiles))
 
 
 @jax.jit
@@ -268,9 +262,6 @@ def _measure(
     return found
 
 
-_find_maps = jax.jit(find_maps, static_argnames=("transform", "solver"))
-
-
 @jax.jit
 def _paint(
     encoder: Encoder,
@@ -279,16 +270,18 @@ def _paint(
     tiles: Tiles,
     features: Features | None,
     masks: Masks | None,
-    strength: Scalar,
-    detail: Scalar,
+    replaced: Strength | None,
 ) -> Tiles:
     """Repaint these tiles, whose features may be at hand."""
-    if features is None:
-        features = encoder(tiles, decoder.level)[-1]
+    features = _encode(encoder, tiles, decoder.level)[-1] if features is None else features
     regions = _regions(masks)
     cells = None if regions is None else average(regions, decoder.level)
     mapped = restyle(features, maps, cells)
-    return decode(decoder, tiles, features, mapped, regions, strength, detail)
+    return decode(decoder, tiles, features, mapped, regions, replaced, _size(features))
+
+
+def _size(tiles: Tiles | Features) -> Size:
+    return tiles.shape[1], tiles.shape[2]
 
 
 def _regions(masks: Masks | None) -> Float[Array, "regions tiles height width"] | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._buckets import to_cells
 from ._image import to_floats
 from ._layers import LEVELS, layer_names, stride
 
@@ -32,11 +33,6 @@ Place = tuple[Span, Span]
 """Where a tile is: its rows and its columns."""
 
 Area = tuple[slice, slice]
-
-
-def to_cells(length: int) -> int:
-    """Return the next multiple of 16, which every level can encode."""
-    return -(-length // _CELL) * _CELL
 
 
 def encoder_halo(level: int) -> int:

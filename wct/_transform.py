@@ -44,10 +44,11 @@ class AffineMap:
         mapped = product(vectors, jnp.swapaxes(self.matrix, -1, -2))
         return (mapped + self.offset[..., None, :]).reshape(features.shape)
 
-    def blend(self, strength: Float[Array, ""]) -> "AffineMap":
+    def blend(self, strength: Float[Array, "*#sets"]) -> "AffineMap":
         """Return f ↦ α (A f + b) + (1 − α) f, for the strength α in [0, 1]."""
-        matrix = strength * self.matrix + (1 - strength) * identity(self.matrix)
-        return AffineMap(matrix, strength * self.offset)
+        shares = jnp.broadcast_to(strength, self.offset.shape[:-1])[..., None]
+        kept = (1 - shares)[..., None] * identity(self.matrix)
+        return AffineMap(shares[..., None] * self.matrix + kept, shares * self.offset)
 
 
 def whitening(

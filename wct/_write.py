@@ -3,15 +3,16 @@
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from ._errors import ImageError
 from ._image import ABOUT, SRGB, read_image, to_bytes
+from ._tiff import add_exif
 
 
 @runtime_checkable
@@ -131,12 +132,16 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
     about = {name: image.info[name] for name in ABOUT if name in image.info}
     if format == "JPEG":  # which has no room for more
         about = {name: value for name, value in about.items() if len(value) < _JPEG_SEGMENT}
-    if format == "TIFF":
-        about |= _without_parts(about)
+    exif = None
+    if format == "TIFF":  # of EXIF, Pillow writes a part there; of XMP, nothing unless as a field
+        exif, xmp = about.pop("exif", None), about.pop("xmp", None)
+        about["tiffinfo"] = {} if xmp is None else {ExifTags.Base.XMLPacket: xmp}
         if 4 * image.width * image.height > _TIFF_SIZE:
             options = {"big_tiff": True}  # Pillow writes these without compression only
     image, profile = _to_profile(image, image.info.get("profile"))
     image.save(buffer, format, icc_profile=profile, **options, **about)
+    if exif is not None:
+        add_exif(buffer, exif)
     return buffer.getvalue()
 
 
@@ -149,16 +154,6 @@ def _to_profile(image: Image.Image, profile: bytes | None) -> tuple[Image.Image,
             assert converted is not None
             return converted, profile
     return image, SRGB_BYTES
-
-
-def _without_parts(about: Mapping[str, Any]) -> dict[str, bytes]:
-    """Leave the camera's and the place's parts out of EXIF: Pillow's compressed TIFF has none."""
-    if "exif" not in about:
-        return {}
-    found, kept = Image.Exif(), Image.Exif()
-    found.load(about["exif"])
-    kept.update({tag: value for tag, value in found.items() if tag not in set(ExifTags.IFD)})
-    return {"exif": kept.tobytes()}
 
 
 def write_file(data: bytes, path: Path, *, overwrite: bool) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
 import wct
+from training import bank
 from wct import _demo
 from wct._drawn import draw_style
 from wct._image import to_bytes
@@ -29,6 +31,18 @@ def write_row(name: str, pictures: list[np.ndarray]) -> None:
 def full(content: np.ndarray, style: np.ndarray, **options: Any) -> np.ndarray:
     """The paper's chain at full strength."""
     return wct.stylize(content, style, 1.0, preset="paper", **options)
+
+
+def draw_bank() -> None:
+    """Show the bank of styles, and what `augment` makes of a picture."""
+    side = 96
+    crops = [to_bytes(picture[:side, :side]) for picture in bank.draw_bank()]
+    columns = len(bank.PALETTES)
+    rows = [np.concatenate(crops[i : i + columns], 1) for i in range(0, len(crops), columns)]
+    Image.fromarray(np.concatenate(rows)).save(HERE / "bank.jpg", quality=85)
+    scenes = np.stack([draw_scene(side, side)] * 8)
+    restyled = np.asarray(wct.augment(jax.random.key(1), scenes, probability=1.0))
+    write_row("augment", list(restyled))
 
 
 def draw_frontier() -> None:
@@ -155,6 +169,7 @@ def main() -> None:
     results = (wct.stylize(scene, strokes, refine=steps) for steps in (0, 50))
     write_row("refine", [scene, strokes, *results])
     draw_frontier()
+    draw_bank()
 
 
 if __name__ == "__main__":

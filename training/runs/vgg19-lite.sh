@@ -21,3 +21,4 @@ python -m training evaluate "$run/finish/distil/model" --images "$photographs" -
     --styles "$paintings" --teacher "$teacher"
 python -m training export "$run/finish/distil/model" "$run/vgg19-lite" \
     --about training/runs/vgg19-lite.about.toml
+python -m training bank "$run/vgg19-lite"

@@ -1,0 +1,103 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_picture, picture
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wct._buckets import to_bucket
+from wct._convolution import _convolve, convolve
+from wct._mixing import stack_styles
+from wct._padding import to_canvas, to_common_canvas
+from wct._recipe import Recipe
+from wct._stylizer import repaint
+
+SIDES = st.integers(1, 20_000)
+
+
+@given(SIDES)
+def test_a_bucket_holds_the_picture_and_little_more(length):
+    bucket = to_bucket(length)
+    assert bucket % 16 == 0
+    assert length <= bucket <= max(length + 15, 1.125 * length)
+    assert to_bucket(bucket) == bucket
+
+
+@given(SIDES, SIDES)
+def test_buckets_are_in_the_order_of_lengths(one, other):
+    assert (to_bucket(one) <= to_bucket(other)) or one > other
+
+
+def test_buckets_are_few():
+    assert [to_bucket(n) for n in (1, 16, 17, 256, 257, 300, 512, 513, 1000, 1080, 1920)] == [
+        16, 16, 32, 256, 288, 320, 512, 576, 1024, 1152, 1920,
+    ]  # fmt: skip
+    assert len({to_bucket(length) for length in range(1, 4097)}) == 16 + 4 * 8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (3, 8), (6, 4), (8, 9)])
+@pytest.mark.parametrize("doubled", [False, True])
+@pytest.mark.parametrize("halved", [False, True])
+def test_a_layer_sees_nothing_beyond_the_picture(size, doubled, halved):
+    if halved and not doubled and (size[0] % 2 or size[1] % 2):
+        size = (4, 6)
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 3, 4, 5)), rng.normal(size=5)
+    kernel, bias = jnp.asarray(kernel, jnp.float32), jnp.asarray(bias, jnp.float32)
+    canvas = np.full((2, 8, 10, 4), 1e6, np.float32)
+    canvas[:, : size[0], : size[1]] = rng.normal(size=(2, *size, 4))
+    alone = jnp.asarray(canvas[:, : size[0], : size[1]])
+    options = {"doubled": doubled, "relu": True, "halved": halved}
+    wanted = convolve(alone, kernel, bias, **options)
+    found = convolve(jnp.asarray(canvas), kernel, bias, size=size, **options)
+    rows, columns = wanted.shape[1:3]
+    np.testing.assert_allclose(found[:, :rows, :columns], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [5, 2])
+def test_networks_see_nothing_beyond_the_picture(tiny, level):
+    size, canvas = (48, 32), np.full((1, 80, 64, 3), 50, np.float32)
+    canvas[0, :48, :32] = picture(*size, 0)
+    wanted = tiny.encoder(jnp.asarray(canvas[:, :48, :32]), level)
+    found = tiny.encoder(jnp.asarray(canvas), level, size=size)
+    for ours, theirs in zip(found, wanted, strict=True):
+        ours = ours[:, : theirs.shape[1], : theirs.shape[2]]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    decoder, cells = tiny.decoders[f"decoder{level}"], wanted[-1].shape[1:3]
+    image = decoder(found[-1], size=cells)
+    assert image.shape == canvas.shape
+    np.testing.assert_allclose(image[:, :48, :32], decoder(wanted[-1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("regions", [None, 2])
+def test_results_do_not_depend_on_the_canvas(tiny, regions):
+    content, paintings = picture(91, 110, 1), [picture(96, 112, seed) for seed in (2, 3)]
+    recipe, masks = Recipe(0.7, 0.5), None
+    style = tiny.read_style(paintings[0])
+    if regions:
+        style = stack_styles([tiny.read_style(painting) for painting in paintings])
+        mask = np.linspace(0, 1, 96)[:, None] * np.ones((96, 112))
+        masks = np.stack([mask, 1 - mask])[:, None]
+    results = []
+    for beyond in (0, 48):
+        canvas = jnp.pad(
+            to_canvas(jnp.asarray(content)[None]), ((0, 0), (0, beyond), (0, beyond), (0, 0))
+        )
+        fill = [(0, 0), (0, 0), (0, beyond), (0, beyond)]
+        wide = None if masks is None else jnp.asarray(np.pad(masks, fill), jnp.float32)
+        work = tiny.plan(style, recipe, regions)
+        *_, last = repaint(tiny.encoder, canvas, (91, 110), work, recipe, wide)
+        results.append(np.asarray(last[0, :91, :110]))
+    np.testing.assert_allclose(*results, atol=1e-3)
+
+
+def test_one_program_serves_a_bucket(tiny):
+    style = tiny.read_style(picture(45, 17, 2))
+    counts = []
+    for size in ((275, 260), (288, 257), (257, 288)):
+        content = jnp.asarray(picture(*size, 1))[None]
+        assert to_common_canvas(content).shape == (1, 288, 288, 3)
+        result = tiny(content, style, Recipe(levels=(2, 1)))
+        assert_picture(np.asarray(result), content)
+        counts.append(_convolve._cache_size())
+    assert counts[0] == counts[1] == counts[2]

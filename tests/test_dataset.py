@@ -1,0 +1,404 @@
+"""Data sets of tiny pictures, by the tiny model."""
+
+import errno
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import picture
+from PIL import Image
+
+import wct
+from wct._cli import main
+from wct._dataset import stylize_dataset
+from wct._errors import ImageError, WctError
+from wct._painter import Painter
+
+OPTIONS = {"alpha": (0.3, 1.0), "levels": (2, 1)}
+SIZES = [(32, 40), (25, 33), (32, 40)]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Six pictures in two classes, three styles, and where results go."""
+    content, styles = tmp_path / "content", tmp_path / "styles"
+    for index in range(6):
+        path = content / f"class{index % 2}" / f"{index}.{'JPG' if index % 3 else 'png'}"
+        save(path, SIZES[index % 3], index)
+    for index in range(3):
+        save(styles / "by name" / f"style{index}.png", (30, 30), 10 + index)
+    return content, styles, tmp_path / "out"
+
+
+def save(path, size, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.uint8(255 * picture(*size, seed))).save(path)
+
+
+def records(out):
+    lines = [path.read_text().splitlines() for path in sorted(out.glob("manifest*.jsonl"))]
+    return [json.loads(line) for each in lines for line in each]
+
+
+def results(out):
+    """The bytes of all pictures, by their paths."""
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*.png")}
+
+
+def test_each_result_is_what_stylize_makes(folders, tiny):
+    content, styles, out = folders
+    seen = []
+    report = stylize_dataset(
+        *folders,
+        model=tiny,
+        progress=lambda now: seen.append((now.styles, now.done, now.total)),
+        **OPTIONS,
+    )
+    assert (report.styles, report.done, report.found, report.failed) == (3, 6, 0, {})
+    assert seen[:3] == [(count, 0, 0) for count in (1, 2, 3)]
+    assert seen[3:] == [(3, count, 6) for count in range(1, 7)]
+    assert 0 <= report.waiting < 1
+    assert report.images_per_s > 0
+    assert sorted(results(out)) == [f"class{i % 2}/{i}.png" for i in (0, 2, 4, 1, 3, 5)]
+    for record in records(out):
+        path, [style] = out / record["output"], record["styles"]
+        assert record["output"] == record["content"].rpartition(".")[0] + ".png"
+        assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert record["model"] == tiny.mark
+        assert record["seconds"] > 0
+        wanted = wct.stylize(
+            content / record["content"], styles / style, record["alpha"],
+            levels=(2, 1), model=tiny,
+        )  # fmt: skip
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(wanted))
+    assert len({record["alpha"] for record in records(out)}) == 6
+
+
+def test_strength_of_the_preset(folders, tiny):
+    content, styles, out = folders
+    stylize_dataset(*folders, model=tiny, preset="faithful", detail=0.5, levels=(3, 2))
+    record = records(out)[0]
+    assert "alpha" not in record
+    wanted = wct.stylize(
+        content / record["content"], styles / record["styles"][0],
+        preset="faithful", detail=0.5, levels=(3, 2), model=tiny,
+    )  # fmt: skip
+    found = Image.open(out / record["output"])
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(wanted))
+
+
+def test_labels_come_along(folders, tiny):
+    content, _, out = folders
+    labels = {"class0/0.json": b"{}", "class1/1_mask.png": None, "notes.txt": b"\xff\x00"}
+    for name, data in labels.items():
+        save(content / name, (5, 5), 0) if data is None else (content / name).write_bytes(data)
+    report = stylize_dataset(
+        *folders, model=tiny, sidecars=["*_mask.png"], styles_per_image=2, **OPTIONS
+    )
+    assert report.done == 12
+    copies = {
+        "class0/0-1.json": "class0/0.json",
+        "class0/0-2.json": "class0/0.json",
+        "class1/1-1_mask.png": "class1/1_mask.png",
+        "class1/1-2_mask.png": "class1/1_mask.png",
+        "notes.txt": "notes.txt",
+    }
+    for copy, origin in copies.items():
+        assert (out / copy).read_bytes() == (content / origin).read_bytes()
+    assert len(results(out)) == 12 + 2
+
+
+def test_what_was_stopped_goes_on(folders, tiny):
+    content, styles, out = folders
+    stylize_dataset(content, styles, out.with_name("whole"), model=tiny, **OPTIONS)
+
+    def stop(report):
+        if report.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize_dataset(*folders, model=tiny, progress=stop, **OPTIONS)
+    assert len(records(out)) == 2
+    report = stylize_dataset(*folders, model=tiny, **OPTIONS)
+    assert (report.done, report.found, report.total) == (4, 2, 4)
+    assert results(out) == results(out.with_name("whole"))
+    assert len({record["output"] for record in records(out)}) == len(records(out)) == 6
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 0
+    assert len(records(out)) == 6
+
+
+def test_what_is_lost_is_made_again(folders, tiny):
+    *_, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    before = results(out)
+    (out / "class0/2.png").unlink()
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 1
+    assert results(out) == before
+
+
+def test_shards_together_are_the_whole(folders, tiny):
+    content, styles, out = folders
+    (content / "class0/notes.txt").write_text("x")
+    stylize_dataset(content, styles, out.with_name("whole"), model=tiny, **OPTIONS)
+    done = [
+        stylize_dataset(*folders, model=tiny, shard=(part, 4), **OPTIONS).done
+        for part in (3, 1, 4, 2)
+    ]
+    assert sorted(done) == [1, 1, 2, 2]
+    assert results(out) == results(out.with_name("whole"))
+    assert (out / "class0/notes.txt").exists()
+    assert len(records(out)) == 6
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).found == 6  # in other parts, too
+
+
+def test_other_seeds_give_other_pictures(folders, tiny):
+    content, styles, out = folders
+    made = []
+    for seed in (0, 1):
+        stylize_dataset(content, styles, out / str(seed), model=tiny, seed=seed, **OPTIONS)
+        made.append(results(out / str(seed)))
+    assert all(made[0][name] != made[1][name] for name in made[0])
+
+
+def test_styles_are_measured_once(folders, tiny, monkeypatch):
+    content, _, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    again = out.with_name("again")
+    monkeypatch.setattr("wct._styles.StyleReader.read", None)
+    report = stylize_dataset(content, out / "styles.safetensors", again, model=tiny, **OPTIONS)
+    assert report.done == 6
+    assert results(again) == results(out)
+    assert records(again)[0]["styles"][0].startswith("styles.safetensors#")
+
+
+def test_styles_of_another_model(folders, tiny, monkeypatch):
+    content, _, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    monkeypatch.setattr(tiny, "mark", "other")
+    with pytest.raises(WctError, match="were measured by 'tiny', but the model is 'other'"):
+        stylize_dataset(content, out / "styles.safetensors", out.with_name("again"), model=tiny)
+
+
+def test_unreadable_pictures_are_told(folders, tiny):
+    content, _, out = folders
+    (content / "class1/1.JPG").write_bytes(b"no picture")
+    report = stylize_dataset(*folders, model=tiny, **OPTIONS)
+    assert report.done == 5
+    assert list(report.failed) == ["class1/1.JPG"]
+    [failure] = [record for record in records(out) if "error" in record]
+    assert "class1/1.JPG" in failure["error"]
+    save(content / "class1/1.JPG", SIZES[1], 1)
+    report = stylize_dataset(*folders, model=tiny, **OPTIONS)
+    assert (report.done, report.failed) == (1, {})
+
+
+def test_a_picture_that_vanishes_is_a_stop(folders, tiny, monkeypatch):
+    content, _, out = folders
+    monkeypatch.setattr("wct._local._AHEAD", 1)
+    lost = content / "class1/5.JPG"
+    with pytest.raises(WctError, match=r"5\.JPG is gone since the work began"):
+        stylize_dataset(
+            *folders,
+            model=tiny,
+            progress=lambda now: now.done and lost.unlink(missing_ok=True),
+            **OPTIONS,
+        )
+    save(lost, SIZES[2], 5)
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    assert len(results(out)) == 6
+
+
+def test_a_full_disk_is_a_stop(folders, tiny, monkeypatch):
+    write = Path.write_bytes
+
+    def full(path, data):
+        if len(results(folders[2])) == 3 and path.suffix == ".tmp":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ImageError, match=r"class\d/\d.png: No space left on device"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+    monkeypatch.undo()
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    assert len(results(folders[2])) == 6
+
+
+def test_an_output_that_cannot_be_made(folders, tiny):
+    content, styles, out = folders
+    out.write_text("a file")
+    with pytest.raises(WctError, match="cannot make the folder"):
+        stylize_dataset(content, styles, out / "below", model=tiny)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": 1}, "was begun with another seed"),
+        ({"alpha": 0.5, "format": "jpg"}, "was begun with another alpha, suffix"),
+        ({"preset": "paper"}, "was begun with another recipe"),
+    ],
+)
+def test_other_settings_need_another_folder(folders, tiny, options, words):
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    with pytest.raises(WctError, match=words):
+        stylize_dataset(*folders, model=tiny, **(OPTIONS | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"alpha": (0.5, 0.2)}, "alpha must be from 0 to 1, or a range"),
+        ({"alpha": 1.5}, "alpha must be from 0 to 1, or a range"),
+        ({"shard": (0, 2)}, "there is no part 0 of 2"),
+        ({"format": "gif"}, "its format 'gif' is not one of"),
+        ({"engine": "spark"}, "there is no engine 'spark'"),
+        ({"levels": (6,)}, "there is no level 6"),
+        ({"engine": "ray"}, "give the model's name or directory"),
+        ({"styles_per_image": 4}, "4 styles a picture of 3"),
+    ],
+)
+def test_what_cannot_be(folders, tiny, options, words):
+    with pytest.raises(WctError, match=words):
+        stylize_dataset(*folders, model=tiny, **options)
+    assert not results(folders[2])
+
+
+def test_folders_that_will_not_do(folders, tiny):
+    content, styles, out = folders
+    save(out / "mine.png", (5, 5), 0)
+    with pytest.raises(WctError, match="has other files in it: choose an empty folder"):
+        stylize_dataset(*folders, model=tiny)
+    with pytest.raises(WctError, match="is in the content's folder"):
+        stylize_dataset(content, styles, content / "out", model=tiny)
+    empty = out.with_name("empty")
+    empty.mkdir()
+    for pair in ((empty, styles), (content, empty)):
+        with pytest.raises(WctError, match=r"there are no pictures in .*empty"):
+            stylize_dataset(*pair, out.with_name("new"), model=tiny)
+    assert not out.with_name("new").exists()
+
+
+def test_one_process_a_part(folders, tiny):
+    def again(report):
+        if not report.done:
+            return
+        with pytest.raises(WctError, match="another process is at this part"):
+            stylize_dataset(*folders, model=tiny, **OPTIONS)
+
+    assert stylize_dataset(*folders, model=tiny, progress=again, **OPTIONS).done == 6
+
+
+def test_batches_change_nothing(folders, tiny, monkeypatch):
+    content, styles, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    monkeypatch.setattr(Painter, "batch", 3)
+    stylize_dataset(content, styles, out.with_name("batches"), model=tiny, **OPTIONS)
+    batches = out.with_name("batches")
+    assert sorted(results(batches)) == sorted(results(out))
+    for name in results(out):
+        one, other = (np.asarray(Image.open(each / name), np.int16) for each in (out, batches))
+        assert np.abs(one - other).max() <= 1
+
+
+def test_large_pictures_are_done_in_tiles(folders, tiny, monkeypatch):
+    content, styles, out = folders
+    save(content / "large.png", (70, 90), 9)
+    stylize_dataset(content, styles, out.with_name("whole"), model=tiny, **OPTIONS)
+    monkeypatch.setattr("wct._painter.choose_tile", lambda size, *_: 48 if max(size) > 48 else None)
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    for name, data in results(out.with_name("whole")).items():
+        if name != "large.png":
+            assert results(out)[name] == data
+    one, other = (
+        np.asarray(Image.open(each / "large.png"), np.int16)
+        for each in (out, out.with_name("whole"))
+    )
+    assert np.abs(one - other).max() <= 1
+
+
+@pytest.fixture
+def command(folders, tiny_directory):
+    """The arguments of `wct dataset` on these folders, by the tiny model."""
+    arguments = ["dataset", *folders[:2], "-o", folders[2], "-a", "0.3,1", "--levels", "2,1"]
+    return [*map(str, arguments), "--model", str(tiny_directory)]
+
+
+def test_the_command(folders, command, tiny_directory):
+    content, styles, out = folders
+    first = CliRunner().invoke(main, [*command, "--shard", "1/2"])
+    assert first.exit_code == 0, first.output
+    assert first.stdout.startswith("3 pictures made, 0 found, ")
+    (content / "class1/7.jpg").touch()
+    second = CliRunner().invoke(main, command)
+    assert second.exit_code == 1
+    assert second.stdout.startswith("3 pictures made, 3 found, ")
+    assert "7.jpg" in second.stderr
+    assert "Error: 1 pictures cannot be read: the manifest in" in second.stderr
+    wanted = out.with_name("wanted")
+    (content / "class1/7.jpg").unlink()
+    stylize_dataset(content, styles, wanted, model=tiny_directory, **OPTIONS)
+    assert results(out) == results(wanted)
+
+
+def test_a_part_that_is_none(command):
+    done = CliRunner().invoke(main, [*command, "--shard", "1-2"])
+    assert done.exit_code == 2
+    assert "'1-2' is no part such as 2/8" in done.stderr
+
+
+def test_killed_it_goes_on(folders, command):
+    """As by the system for want of memory: nothing can be tidied up."""
+    content, _, out = folders
+    for index in range(6, 40):
+        save(content / f"more/{index}.png", SIZES[0], index)
+    process = subprocess.Popen([sys.executable, "-m", "wct", *command], stdout=subprocess.PIPE)
+    manifest = out / "manifest.jsonl"
+    deadline = time.monotonic() + 120
+    while not (manifest.exists() and manifest.read_bytes().count(b"\n") >= 3):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "it was done before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    (out / "class0/.wct-0123.tmp").write_bytes(b"half")
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    made = [record["output"] for record in records(out)]
+    assert len(made) == len(set(made)) == 40
+    for record in records(out):
+        assert hashlib.sha256((out / record["output"]).read_bytes()).hexdigest() == record["sha256"]
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_on_ray_a_worker_dies(folders, command, tiny_directory):
+    content, styles, out = folders
+    for index in range(6, 30):
+        save(content / f"more/{index}.png", SIZES[0], index)
+    (content / "class1/7.jpg").touch()
+    script = Path(__file__).with_name("ray_worker_dies.py")
+    done = subprocess.run(
+        [sys.executable, script, content, styles, out, tiny_directory],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    count, painters, failed, killed = done.stdout.split()
+    assert (count, painters, failed) == ("30", "2", "class1/7.jpg")
+    assert int(killed) > 0
+    here = out.with_name("here")
+    stylize_dataset(content, styles, here, model=tiny_directory, **OPTIONS)
+    assert results(out) == results(here)
+    assert sorted(record.get("output", "") for record in records(out)) == sorted(
+        record.get("output", "") for record in records(here)
+    )

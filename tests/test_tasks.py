@@ -1,0 +1,143 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wct._errors import WctError
+from wct._manifest import Manifest, Record, finished
+from wct._tasks import find_files, is_picture, plan_sidecars, plan_tasks
+
+NAMES = [f"class{index % 7}/picture {index}.jpg" for index in range(3000)]
+
+
+def plan(contents, styles=10, seed=0, per_image=1, alpha=(0.0, 1.0), suffix=".png"):
+    options = {"seed": seed, "per_image": per_image, "alpha": alpha, "suffix": suffix}
+    return list(plan_tasks(contents, styles, **options))
+
+
+@given(st.lists(st.sampled_from(NAMES), unique=True, max_size=20), st.integers(0, 2**40))
+def test_a_part_in_any_order_is_planned_as_the_whole(contents, seed):
+    whole = {task.output: task for task in plan(NAMES[:200] + contents, seed=seed)}
+    assert all(whole[task.output] == task for task in plan(contents, seed=seed))
+
+
+def test_all_styles_and_strengths_are_drawn_alike():
+    tasks = plan(NAMES, styles=10, alpha=(0.4, 0.9))
+    counts = [sum(task.style == style for task in tasks) for style in range(10)]
+    assert sum((count - 300) ** 2 / 300 for count in counts) < 27.9  # χ² of 9: one in a thousand
+    strengths = sorted(task.alpha for task in tasks)
+    assert strengths[0] >= 0.4
+    assert strengths[-1] < 0.9
+    for index, strength in enumerate(strengths):  # Kolmogorov–Smirnov, one in a thousand
+        assert abs((strength - 0.4) / 0.5 - index / len(tasks)) < 1.95 / len(tasks) ** 0.5
+
+
+def test_the_seed_matters():
+    one, other = ([task.style for task in plan(NAMES[:100], seed=seed)] for seed in (0, 1))
+    assert 0 < sum(map(int.__eq__, one, other)) < 30
+
+
+def test_what_is_drawn_stays_the_same_between_versions():
+    [task] = plan(["n01440764/café.JPEG"], styles=79_433, seed=7)
+    assert (task.style, task.alpha) == (1646, 0.2589591663561527)
+
+
+@pytest.mark.parametrize("per_image", [2, 5])
+def test_several_styles_of_a_picture_differ(per_image):
+    tasks = plan(NAMES[:50], styles=5, per_image=per_image)
+    for start in range(0, len(tasks), per_image):
+        group = tasks[start : start + per_image]
+        assert len({task.style for task in group}) == per_image
+        stem = group[0].content.removesuffix(".jpg")
+        assert [task.output for task in group] == [
+            f"{stem}-{count}.png" for count in range(1, per_image + 1)
+        ]
+
+
+def test_without_a_range_strengths_are_the_recipes():
+    assert {task.alpha for task in plan(NAMES[:5], alpha=None)} == {None}
+
+
+@pytest.mark.parametrize("per_image", [0, 11])
+def test_too_many_styles(per_image):
+    with pytest.raises(WctError, match="give from 1 to 10"):
+        plan(NAMES[:1], per_image=per_image)
+
+
+def test_two_pictures_of_one_name():
+    with pytest.raises(WctError, match=r"a/b\.jpg and a/b\.png would both become a/b\.png: rename"):
+        plan(["a/b.jpg", "a/b.png"])
+
+
+def test_files_are_found_at_any_depth(tmp_path):
+    for name in ("b/c/d.JPG", "a.png", ".hidden/x.png", "b/.x.png", "b/labels.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b/c/back").symlink_to(tmp_path)
+    assert find_files(tmp_path) == ["a.png", "b/c/d.JPG", "b/labels.json"]
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(WctError, match="there is no folder"):
+        find_files(tmp_path / "none")
+
+
+def test_pictures_are_told_by_their_suffixes():
+    names = ["a.jpeg", "b/A.WebP", "c.json", "d", "e_mask.png", "mask/f.png"]
+    assert [name for name in names if is_picture(name, ["*_mask.png"])] == [
+        "a.jpeg", "b/A.WebP", "mask/f.png",
+    ]  # fmt: skip
+
+
+def test_sidecars_go_with_their_picture():
+    files = ["a/dog.json", "a/dog_mask.png", "a/dogs.json", "a/dog-house.txt", "readme.md"]
+    pictures = ["a/dog.jpg", "a/dog-house.jpg"]
+    assert list(plan_sidecars(files, pictures, 1)) == [(file, file) for file in files]
+    assert list(plan_sidecars(files, pictures, 2)) == [
+        ("a/dog.json", "a/dog-1.json"),
+        ("a/dog.json", "a/dog-2.json"),
+        ("a/dog_mask.png", "a/dog-1_mask.png"),
+        ("a/dog_mask.png", "a/dog-2_mask.png"),
+        ("a/dogs.json", "a/dogs.json"),
+        ("a/dog-house.txt", "a/dog-house-1.txt"),
+        ("a/dog-house.txt", "a/dog-house-2.txt"),
+        ("readme.md", "readme.md"),
+    ]
+
+
+def record(number):
+    return Record("a.jpg", ["s.jpg"], 0.5, "m", f"a-{number}.png", f"sha{number}", 0.1)
+
+
+def test_a_manifest_is_added_to(tmp_path):
+    for numbers in ((1, 2), (3,)):
+        with Manifest(tmp_path, None) as manifest:
+            for number in numbers:
+                manifest.add(record(number))
+    with Manifest(tmp_path, (2, 4)) as manifest:
+        manifest.add(record(4))
+        manifest.add(Record("b.jpg", [], None, "m", error="broken"))
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["manifest-2-of-4.jsonl", "manifest.jsonl"]
+    assert finished(tmp_path) == {f"a-{number}.png": f"sha{number}" for number in (1, 2, 3, 4)}
+    [*_, last] = (tmp_path / "manifest-2-of-4.jsonl").read_text().splitlines()
+    assert json.loads(last) == {"content": "b.jpg", "styles": [], "model": "m", "error": "broken"}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30])
+def test_a_torn_line_is_dropped(tmp_path, kept):
+    with Manifest(tmp_path, None) as manifest:
+        manifest.add(record(1))
+        whole = manifest.path.read_bytes()
+    manifest.path.write_bytes(whole + whole[:kept])
+    assert list(finished(tmp_path)) == ["a-1.png"]
+    with Manifest(tmp_path, None) as manifest:
+        manifest.add(record(2))
+    assert list(finished(tmp_path)) == ["a-1.png", "a-2.png"]
+
+
+def test_a_line_that_is_none(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text("{]\n")
+    with pytest.raises(WctError, match=r"line 1 of .*manifest\.jsonl is no record"):
+        finished(tmp_path)

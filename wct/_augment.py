@@ -1,0 +1,117 @@
+"""Random styles as augmentation of training pictures, within a compiled training step."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from ._errors import ImageError, WctError
+from ._loaded import load_bank, load_stylizer
+from ._models import find_model
+from ._recipe import Recipe, Share, find_recipe
+from ._style import Style
+from ._stylizer import Stylizer
+
+Loaded = TypeVar("Loaded", Style, Stylizer)
+
+QUICK = Recipe(1.0, 0.5, levels=(3,), transform="ot")
+"""One level: a third of the cost of three, and the content stays clear in small pictures."""
+
+_MODEL = "vgg19-lite"
+
+
+def augment(
+    key: Array,
+    images: Float[Array, "batch height width 3"] | Float[np.ndarray, "batch height width 3"],
+    bank: Style | None = None,
+    *,
+    stylizer: Stylizer | None = None,
+    probability: Share = 0.5,
+    alpha: Share | tuple[Share, Share] = (0.3, 1.0),
+    mixing: Share = 0.5,
+    recipe: Recipe | str = QUICK,
+) -> Float[Array, "batch height width 3"]:
+    """Repaint images of a batch at random, each in a random style, for training on them.
+
+    Pure: it can be compiled, mapped, sharded and differentiated. What happens to an image depends
+    on the key and on the image's place in the batch, not on the other images.
+
+    Args:
+        key: A key of `jax.random`.
+        images: RGB in [0, 1], of any size.
+        bank: The styles to draw from, along a leading axis of the moments, as `stack_styles` and
+            `Style.from_pretrained` make them; by default those that come along with `vgg19-lite`.
+        stylizer: The networks that measured the styles; by default `vgg19-lite`.
+        probability: The share of the images that are repainted. The others come back as they are.
+        alpha: Strength, 0 … 1, times the recipe's own: one for all, or the ends of the range that
+            each image's is drawn from.
+        mixing: The share of the repainted images whose style is between two of the bank's: means
+            and covariances are blended, by a random weight.
+        recipe: How to repaint, or the name of a preset; by default fast, at level 3 alone.
+
+    Raises:
+        ImageError: The images are no batch of float RGB images.
+        WctError: A value is out of range, or the bank is none or of another model.
+        WeightsError: The model has no decoder for a level.
+
+    References:
+        P. Jackson et al., "Style Augmentation: Data Augmentation via Style Randomization", CVPR
+        Workshops 2019. R. Geirhos et al., "ImageNet-trained CNNs are biased towards texture", ICLR
+        2019.
+    """
+    images = jnp.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ImageError(
+            "images must be floats from 0 to 1 of shape (batch, height, width, 3), not "
+            f"{images.dtype} of {images.shape}"
+        )
+    low, high = alpha if isinstance(alpha, Sequence) else (alpha, alpha)
+    shares = {"probability": probability, "mixing": mixing, "alpha": low, "alpha's end": high}
+    for name, share in shares.items():
+        if not isinstance(share, Tracer) and not 0 <= share <= 1:
+            raise WctError(f"{name} must be from 0 to 1, not {share}")
+    stylizer = stylizer or _load(load_stylizer)
+    bank = bank or _load(load_bank)
+    if bank.levels[0].mean.ndim != 2:
+        raise WctError("the bank's moments need one leading axis: make it with stack_styles")
+    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+
+    def repaint(place: Array, image: Array) -> Array:
+        chance, strength, pick = jax.random.split(jax.random.fold_in(key, place), 3)
+        style = _draw_style(pick, bank, mixing)
+        scale = jax.random.uniform(strength, minval=low, maxval=high)
+        alphas = tuple(scale * step.alpha for step in recipe.steps())
+        repainted = stylizer(image[None], style, replace(recipe, alpha=alphas))[0]
+        return jnp.where(jax.random.bernoulli(chance, probability), repainted, image)
+
+    return jax.vmap(repaint)(jnp.arange(len(images)), images)
+
+
+def _load(load: Callable[[Path], Loaded]) -> Loaded:
+    """Load of the default model, in a thread, as that is outside of the trace there may be.
+
+    What is loaded is kept for other calls, so it must not be part of a trace.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(load, find_model(_MODEL).resolve()).result()
+
+
+def _draw_style(key: Array, bank: Style, mixing: Share) -> Style:
+    """One style of a bank, or one between two.
+
+    Covariances are blended, not their roots as by `mix_styles`, which would take three more roots;
+    the way between two styles is another, with the same ends.
+    """
+    pick, mix, share = jax.random.split(key, 3)
+    first, second = jax.random.randint(pick, (2,), 0, len(bank.levels[0].mean))
+    weight = jnp.where(jax.random.bernoulli(mix, mixing), jax.random.uniform(share), 0)
+    return jax.tree.map(
+        lambda values: values[first] + weight * (values[second] - values[first]), bank
+    )

@@ -1,0 +1,41 @@
+"""What the commands share: options that are told of in the API's docstrings, and numbers."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas; of floats, one alone is that number."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float]):
+        self._kind = kind
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(self._kind(part) for part in value.split(",") if value)
+            return numbers[0] if len(numbers) == 1 and self._kind is float else numbers
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers such as 5,4,3", param, ctx)
+
+
+def argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -> Callable:
+    """A click option with the default of a function's argument and its docstring's first sentence.
+
+    So a default and its help are written once.
+    """
+    section = (inspect.getdoc(function) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    entries = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE))
+    sentence = re.split(r"(?<=\.)\s", entries[name], maxsplit=1)[0]
+    default = inspect.signature(function).parameters[name].default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    attributes = {"default": default, "show_default": default is not None} | attributes
+    return click.option(*flags, name, help=" ".join(sentence.split()), **attributes)

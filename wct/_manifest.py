@@ -1,0 +1,121 @@
+"""The record of a data set: one line of JSON for each picture that was made, or could not be."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from ._errors import WctError
+
+_NAME = "manifest"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a picture.
+
+    Attributes:
+        content: Its path in its folder.
+        styles: The names of the styles it was repainted in.
+        alpha: Their strength; None for the recipe's.
+        model: The model's mark.
+        output: Path of the result, in its folder; None if there is none.
+        sha256: Of the result's file.
+        seconds: What it took to paint it.
+        error: Why there is no result.
+    """
+
+    content: str
+    styles: list[str]
+    alpha: float | None
+    model: str
+    output: str | None = None
+    sha256: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+class Manifest:
+    """A file of records to add to. Use it as a context manager.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, folder: Path, shard: tuple[int, int] | None):
+        """Take the folder of a data set, and which shard of how many this is."""
+        name = _NAME if shard is None else f"{_NAME}-{shard[0]}-of-{shard[1]}"
+        self.path = folder / f"{name}.jsonl"
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "Manifest":
+        with self._saying():
+            self._drop_torn_line()
+            self._file = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._file is not None
+        with self._saying():
+            self._file.close()
+
+    def add(self, record: Record) -> None:
+        """Add a record, so that it stays whatever becomes of this process."""
+        assert self._file is not None
+        known = {name: value for name, value in asdict(record).items() if value is not None}
+        with self._saying():
+            self._file.write(json.dumps(known) + "\n")
+            self._file.flush()
+
+    def _drop_torn_line(self) -> None:
+        """Remove the end of a file whose writer was stopped in the middle of a line."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            end = size
+            while end > 0:
+                file.seek(end - 1)
+                if file.read(1) == b"\n":
+                    break
+                end -= 1
+            if end < size:
+                file.truncate(end)
+
+    @contextlib.contextmanager
+    def _saying(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WctError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def finished(folder: Path) -> dict[str, str]:
+    """Return what all manifests of a folder tell of: the files that were made, and their sha256.
+
+    Raises:
+        WctError: A manifest cannot be read.
+    """
+    found = {}
+    for path in sorted(folder.glob(f"{_NAME}*.jsonl")):
+        for record in _read(path):
+            if "output" in record:
+                found[record["output"]] = record["sha256"]
+    return found
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+    except OSError as error:
+        raise WctError(f"cannot read {path}: {error.strerror or error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            return  # another process is writing it
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise WctError(f"line {number} of {path} is no record: mend or remove it") from error

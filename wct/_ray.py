@@ -1,0 +1,146 @@
+"""Repainting a data set on a cluster: read, paint in a pool of actors, write; by Ray Data."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._errors import WctError
+from ._loaded import find_stylizer
+from ._local import Files, Job, grouped, paint
+from ._manifest import Record
+
+if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
+    from ._bank import Bank
+    from ._recipe import Recipe
+    from ._stylizer import Stylizer
+
+
+def repaint_on_ray(
+    jobs: Sequence[Job],
+    files: Files,
+    model: "str | os.PathLike[str] | Stylizer",
+    bank: "Bank",
+    recipe: "Recipe",
+    workers: int | None,
+    address: str | None,
+) -> tuple[int, Iterator[Record]]:
+    """Do jobs on a cluster of Ray, whose machines all see the same folders.
+
+    A job that a dying worker has lost is done again; what it had written is replaced by the same.
+
+    Args:
+        jobs: The jobs.
+        files: Where files are.
+        model: The model's name or directory.
+        bank: The styles.
+        recipe: How to.
+        workers: Actors that paint; by default one for each GPU or, without any, each machine.
+        address: Of the cluster; by default this machine is one.
+
+    Returns:
+        How many actors paint, and the records of the pictures, in any order.
+
+    Raises:
+        WctError: Ray is not installed or cannot be reached, or the model is not a name. While the
+            records come: a picture is gone, or a result cannot be written.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise WctError("the engine ray needs Ray: pip install 'wct-jax[ray]'") from error
+    if not isinstance(model, str | os.PathLike):
+        raise WctError("with the engine ray, give the model's name or directory")
+    try:
+        ray.init(
+            address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR
+        )
+    except (ConnectionError, ValueError) as error:
+        raise WctError(f"cannot reach the Ray cluster {address}: {error}") from error
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    workers = workers or gpus or sum(node["Alive"] for node in ray.nodes())
+    return workers, _records(jobs, files, (model, ray.put(bank), recipe), workers, gpus > 0)
+
+
+def _records(
+    jobs: Sequence[Job], files: Files, making: tuple, workers: int, on_gpu: bool
+) -> Iterator[Record]:
+    import ray
+    from ray.exceptions import RayError
+
+    if not jobs:
+        return
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    items = ray.data.from_items([{"item": job} for job in jobs]).flat_map(_read(files))
+    painted = items.map_batches(
+        _Actor,
+        batch_size=_BATCH,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=0,  # none is kept from reading and writing
+        num_gpus=1 if on_gpu else 0,
+        fn_constructor_args=making,
+    )
+    try:
+        for row in painted.map(_write(files)).iter_rows():
+            yield Record(**row["item"])
+    except RayError as error:
+        known = _find_cause(error)
+        raise WctError(str(known) if known else f"Ray gave up: {error}") from error
+
+
+_BATCH = 8
+"""Pictures that an actor gets at once."""
+
+
+class _Actor:
+    """Paints; its networks are loaded once."""
+
+    def __init__(self, model: str | os.PathLike[str], bank: Any, recipe: "Recipe"):
+        import ray
+
+        from ._painter import Painter
+
+        self._painter = Painter(find_stylizer(model), ray.get(bank), recipe)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        done: list[Any] = []
+        for group in grouped(batch["item"], self._painter.batch):
+            done += [group] if isinstance(group, Record) else paint(self._painter, group)
+        return {"item": _column(done)}
+
+
+def _read(files: Files) -> Any:
+    def read(row: dict[str, Any]) -> list[dict[str, Any]]:
+        job = row["item"]
+        return [{"item": (job, files.read(job.content))}]
+
+    return read
+
+
+def _write(files: Files) -> Any:
+    def write(row: dict[str, Any]) -> dict[str, Any]:
+        found = row["item"]
+        if not isinstance(found, Record):
+            (task, picture), pixels, seconds = found
+            found = files.write(task, picture, pixels, seconds)
+        return {"item": asdict(found)}
+
+    return write
+
+
+def _column(values: Sequence[Any]) -> np.ndarray:
+    """Return an array of objects, which NumPy is not to look into."""
+    column = np.empty(len(values), object)
+    for index, value in enumerate(values):
+        column[index] = value
+    return column
+
+
+def _find_cause(error: BaseException | None) -> WctError | None:
+    """Return the error of ours that Ray's error is of."""
+    while error is not None and not isinstance(error, WctError):
+        error = getattr(error, "cause", None) or error.__cause__
+    return error
