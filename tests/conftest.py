@@ -19,6 +19,7 @@ import jaxtyping  # noqa: E402
 CHECKED = [
     "wct._augment",
     "wct._by_name",
+    "wct._chain",
     "wct._convert",
     "wct._convolution",
     "wct._layers",

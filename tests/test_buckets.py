@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wct._buckets import to_bucket
+from wct._chain import repaint
 from wct._convolution import _convolve, convolve
 from wct._mixing import stack_styles
 from wct._padding import to_canvas, to_common_canvas
 from wct._recipe import Recipe
-from wct._stylizer import repaint
 
 SIDES = st.integers(1, 20_000)
 

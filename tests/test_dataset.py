@@ -256,6 +256,7 @@ def test_other_settings_need_another_folder(folders, tiny, options, words):
     ("options", "words"),
     [
         ({"alpha": (0.5, 0.2)}, "alpha must be from 0 to 1, or a range"),
+        ({"alpha": (0.1, 0.2, 0.3)}, "alpha must be from 0 to 1, or a range"),
         ({"alpha": 1.5}, "alpha must be from 0 to 1, or a range"),
         ({"shard": (0, 2)}, "there is no part 0 of 2"),
         ({"format": "gif"}, "its format 'gif' is not one of"),
@@ -393,7 +394,7 @@ def test_on_ray_a_worker_dies(folders, command, tiny_directory):
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    count, painters, failed, killed = done.stdout.split()
+    count, painters, failed, killed = done.stdout.splitlines()[-1].split()  # after what Ray says
     assert (count, painters, failed) == ("30", "2", "class1/7.jpg")
     assert int(killed) > 0
     here = out.with_name("here")

@@ -945,3 +945,12 @@ def test_tiff_beyond_its_limit_is_bigtiff(monkeypatch):
     write_image(PHOTO, written, format="tif")
     assert written.getvalue()[:3] == b"II+"
     np.testing.assert_array_equal(np.asarray(Image.open(written)), PHOTO)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff", "webp", "avif"])
+def test_xmp_is_kept(suffix):
+    image = Image.new("RGB", (4, 4))
+    image.info["xmp"] = "<x:xmpmeta>é</x:xmpmeta>".encode()
+    stream = io.BytesIO()
+    write_image(image, stream, format=suffix)
+    assert Image.open(stream).info["xmp"] == image.info["xmp"]

@@ -390,7 +390,7 @@ def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, error):
     def exhaust(*_, **__):
         raise error
 
-    monkeypatch.setattr("wct._stylizer._repaint", exhaust)
+    monkeypatch.setattr("wct._chain._repaint", exhaust)
     monkeypatch.setattr("wct._tiled._paint", exhaust)
     content = picture(*SMALL, 1)
     with pytest.raises(WctError, match=r"out of memory: .*--memory"):
@@ -398,7 +398,7 @@ def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, error):
 
 
 def test_other_errors_are_not_taken_for_it(tiny, monkeypatch):
-    monkeypatch.setattr("wct._stylizer._repaint", lambda *_: 1 / 0)
+    monkeypatch.setattr("wct._chain._repaint", lambda *_: 1 / 0)
     content = picture(*SMALL, 1)
     with pytest.raises(ZeroDivisionError):
         wct.stylize(content, content, model=tiny, levels=(2,))

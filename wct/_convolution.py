@@ -35,8 +35,8 @@ def convolve(
         relu: Whether negative values become zero after it.
         halved: Whether the size is halved at the end, by the maximum of each 2×2.
         size: How many of the rows and columns are a picture's, the first ones. Its edge is there,
-            and what comes of those beyond means nothing. All are by default, which has the faster
-            derivative; all, but named, is faster itself.
+            and what comes of those beyond means nothing. Without it all are, and the derivative is
+            faster; with it, the convolution itself.
 
     Returns:
         Features of the same height and width, or of twice or half of these.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from ._errors import WctError
+from ._errors import ImageError, WctError
 from ._loaded import find_stylizer
 from ._local import Files, Job, make_folder, repaint_here
 from ._manifest import Manifest, Record, finished
@@ -123,7 +123,9 @@ def stylize_dataset(
             report so far.
 
     Returns:
-        The report. Pictures that cannot be read are in there, and in the manifest.
+        A report of how many pictures were made (`done`) and were there before (`found`), of those
+        that cannot be read, and why (`failed`, by their paths), and of the speed (`images_per_s`,
+        and the share of the time that the networks spent `waiting` for files).
 
     Raises:
         WctError: A folder is missing or empty, the output folder belongs to something else or to a
@@ -229,10 +231,10 @@ def _range(alpha: float | Sequence[float] | None) -> tuple[float, float] | None:
     """Return the range that strengths are drawn from."""
     if alpha is None:
         return None
-    low, high = (alpha, alpha) if isinstance(alpha, int | float) else alpha
-    if not 0 <= low <= high <= 1:
+    ends = (alpha, alpha) if isinstance(alpha, int | float) else tuple(alpha)
+    if len(ends) != 2 or not 0 <= ends[0] <= ends[1] <= 1:
         raise WctError(f"alpha must be from 0 to 1, or a range such as 0.4,1, not {alpha}")
-    return float(low), float(high)
+    return float(ends[0]), float(ends[1])
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -251,11 +253,15 @@ def _claimed(
     """
     make_folder(target)
     path = target / _SETTINGS
+    taken = any(not found.name.startswith(".") for found in target.iterdir())
     if not path.exists():
-        if any(not found.name.startswith(".") for found in target.iterdir()):
+        if taken:
             raise WctError(f"{target} has other files in it: choose an empty folder")
-        with contextlib.suppress(FileExistsError):
-            write_file(json.dumps(settings, indent=2).encode(), path, overwrite=True)
+        try:
+            write_file(json.dumps(settings, indent=2).encode(), path, overwrite=False)
+        except ImageError:
+            if not path.exists():  # else another part was faster
+                raise
     try:
         there = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

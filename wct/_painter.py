@@ -9,11 +9,12 @@ import numpy as np
 
 from ._bank import Bank
 from ._buckets import to_bucket
+from ._chain import repaint
 from ._image import to_bytes, to_floats
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
 from ._recipe import Recipe
 from ._scratch import Scratch
-from ._stylizer import Stylizer, repaint
+from ._stylizer import Stylizer
 from ._tasks import Task
 from ._tiled import repaint_tiles
 

@@ -3,7 +3,8 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,9 +61,11 @@ def repaint_on_ray(
         )
     except (ConnectionError, ValueError) as error:
         raise WctError(f"cannot reach the Ray cluster {address}: {error}") from error
+    here = replace(files, source=files.source.absolute(), target=files.target.absolute())
+    model = Path(model).absolute() if Path(model).exists() else model
     gpus = int(ray.cluster_resources().get("GPU", 0))
     workers = workers or gpus or sum(node["Alive"] for node in ray.nodes())
-    return workers, _records(jobs, files, (model, ray.put(bank), recipe), workers, gpus > 0)
+    return workers, _records(jobs, here, (model, ray.put(bank), recipe), workers, gpus > 0)
 
 
 def _records(
@@ -74,8 +77,10 @@ def _records(
     if not jobs:
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
-    items = ray.data.from_items([{"item": job} for job in jobs]).flat_map(_read(files))
-    painted = items.map_batches(
+    read = ray.data.from_items([{"item": job} for job in jobs]).map(
+        lambda row: {"item": (row["item"], files.read(row["item"].content))}
+    )
+    painted = read.map_batches(
         _Actor,
         batch_size=_BATCH,
         compute=ray.data.ActorPoolStrategy(size=workers),
@@ -83,8 +88,9 @@ def _records(
         num_gpus=1 if on_gpu else 0,
         fn_constructor_args=making,
     )
+    written = painted.map(lambda row: {"item": asdict(_write(files, row["item"]))})
     try:
-        for row in painted.map(_write(files)).iter_rows():
+        for row in written.iter_rows():
             yield Record(**row["item"])
     except RayError as error:
         known = _find_cause(error)
@@ -112,23 +118,11 @@ class _Actor:
         return {"item": _column(done)}
 
 
-def _read(files: Files) -> Any:
-    def read(row: dict[str, Any]) -> list[dict[str, Any]]:
-        job = row["item"]
-        return [{"item": (job, files.read(job.content))}]
-
-    return read
-
-
-def _write(files: Files) -> Any:
-    def write(row: dict[str, Any]) -> dict[str, Any]:
-        found = row["item"]
-        if not isinstance(found, Record):
-            (task, picture), pixels, seconds = found
-            found = files.write(task, picture, pixels, seconds)
-        return {"item": asdict(found)}
-
-    return write
+def _write(files: Files, found: Any) -> Record:
+    if isinstance(found, Record):
+        return found
+    (task, picture), pixels, seconds = found
+    return files.write(task, picture, pixels, seconds)
 
 
 def _column(values: Sequence[Any]) -> np.ndarray:

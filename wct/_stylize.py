@@ -40,11 +40,12 @@ from ._styles import StyleReader
 from ._write import find_format, refuse_existing, write_image
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
+    from ._chain import Patches
     from ._masks import MaskLike
     from ._recipe import Recipe
     from ._style import Style
     from ._styles import StyleLike
-    from ._stylizer import Patches, Stylizer
+    from ._stylizer import Stylizer
 
 
 def stylize(

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from ._errors import ImageError
 from ._image import ABOUT, SRGB, read_image, to_bytes
@@ -138,6 +139,9 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
         about["tiffinfo"] = {} if xmp is None else {ExifTags.Base.XMLPacket: xmp}
         if 4 * image.width * image.height > _TIFF_SIZE:
             options = {"big_tiff": True}  # Pillow writes these without compression only
+    if format == "PNG" and "xmp" in about:  # which Pillow reads there, and does not write
+        about["pnginfo"] = PngInfo()
+        about["pnginfo"].add_itxt("XML:com.adobe.xmp", about.pop("xmp").decode("utf-8", "replace"))
     image, profile = _to_profile(image, image.info.get("profile"))
     image.save(buffer, format, icc_profile=profile, **options, **about)
     if exif is not None:

@@ -1,0 +1,124 @@
+"""The chain, on canvases: level by level, encode, transform, decode."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import jax
+from jaxtyping import Array, Float
+
+from ._convolution import Size
+from ._level import as_style, average, decode, find_maps, measure, restyle
+from ._moments import Moments, moments
+from ._networks import Decoder, Encoder
+from ._padding import coverage, in_cells, mirror
+from ._recipe import Recipe, Ridge, Step, Strength
+from ._swap import swap_patches
+from ._transform import add_ridge, color, whiten
+
+Patches = Mapping[int, Float[Array, "_ _ _"]]
+"""Whitened features of a style picture, `(height, width, channels)`, by level."""
+
+
+def repaint(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    work: Sequence[tuple[Decoder, Moments, Step]],
+    recipe: Recipe,
+    masks: Float[Array, "regions 1 height width"] | None = None,
+    patches: Patches | None = None,
+) -> Iterator[Float[Array, "batch height width 3"]]:
+    """Run the chain on a canvas, and yield it after each level, as decoded.
+
+    Level by level: encode, transform, decode, and give back of what the decoder lost.
+
+    Args:
+        encoder: The encoder.
+        canvas: Pictures of one size, extended to what `to_common_canvas` makes or, if there are
+            patches, `to_canvas`.
+        size: The pictures' height and width.
+        work: What `Stylizer.plan` returned.
+        recipe: What it returned that for.
+        masks: Regions on their canvas, filled by reflection, together at most 1.
+        patches: As of calling the stylizer.
+    """
+    for decoder, style, step in work:
+        canvas = _repaint(
+            encoder,
+            decoder,
+            canvas,
+            size,
+            style,
+            step.alpha,
+            step.given_back(masks is not None),
+            recipe.ridge,
+            masks,
+            (patches or {}).get(step.level),
+            recipe.transform,
+            recipe.solver,
+        )
+        yield canvas
+
+
+@partial(jax.jit, static_argnames=("transform", "solver"))
+def _repaint(
+    encoder: Encoder,
+    decoder: Decoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    style: Moments,
+    strength: Strength,
+    replaced: Strength | None,
+    ridge: Ridge,
+    masks: Float[Array, "regions 1 height width"] | None,
+    patches: Float[Array, "_ _ channels"] | None,
+    transform: str,
+    solver: str,
+) -> Float[Array, "batch height width 3"]:
+    """One level: encode, transform, decode, and give back of what the decoder lost."""
+    canvas, level = mirror(canvas, size), decoder.level
+    features = encoder(canvas, level, size=in_cells(size, 1))[-1]
+    cells = None if masks is None else average(masks, level)
+    content = measure(features, coverage(features, size, level), cells)
+    if patches is None:
+        maps = find_maps(content, style, strength, ridge, transform, solver)
+        mapped = restyle(features, maps, cells)
+    else:
+        white = whiten(add_ridge(content[0], ridge), solver=solver)(features)
+        swapped = color(style, solver=solver)(swap_patches(white, patches))
+        share = strength.reshape(-1, 1, 1, 1)
+        mapped = share * swapped + (1 - share) * features
+    cells_of_picture = in_cells(size, level)
+    return decode(decoder, canvas, features, mapped, masks, replaced, cells_of_picture)
+
+
+@partial(jax.jit, static_argnames="levels")
+def whiten_levels(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    levels: tuple[int, ...],
+) -> list[Float[Array, "batch _ _ _"]]:
+    """Features of these levels, made white."""
+    features = encoder(mirror(canvas, size), max(levels, default=1), size=in_cells(size, 1))
+    return [
+        whiten(moments(found, coverage(found, size, level)))(found)
+        for level in levels
+        for found in [features[level - 1]]
+    ]
+
+
+@jax.jit
+def measure_levels(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    weights: Float[Array, "batch height width"] | None,
+) -> tuple[Moments, ...]:
+    """Moments of one image at all levels."""
+    masks = None if weights is None else mirror(weights[..., None], size)[None, ..., 0]
+    measured = []
+    for level, features in enumerate(encoder(mirror(canvas, size), size=in_cells(size, 1)), 1):
+        cells = None if masks is None else average(masks, level)
+        measured.append(as_style(measure(features, coverage(features, size, level), cells)))
+    return tuple(measured)
