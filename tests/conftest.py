@@ -1,6 +1,8 @@
 """What all tests share: strict settings, checked shapes, and a tiny model."""
 
 import os
+import subprocess
+import sys
 
 import jax
 
@@ -62,6 +64,28 @@ def home(tmp_path, monkeypatch):
     """The home of pulled and imported models: the test's own, and not yet there."""
     monkeypatch.setenv("WCT_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(params=[jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 3 GB"), MemoryError()])
+def exhaust(request):
+    """A function that fails for want of memory, on a device or at all."""
+
+    def fail(*_, **__):
+        raise request.param
+
+    return fail
+
+
+def run_on_devices(script, *arguments, count=2, **options):
+    """Run a script in a process with so many simulated devices."""
+    flags = f"--xla_force_host_platform_device_count={count}"
+    subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        check=True,
+        timeout=300,
+        **options,
+    )
 
 
 def picture(height, width, seed):

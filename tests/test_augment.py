@@ -1,7 +1,6 @@
 """Random styles in a training step."""
 
 import inspect
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import picture
+from conftest import picture, run_on_devices
 
 import wct
 from wct._augment import augment
@@ -246,13 +245,7 @@ def test_on_two_devices(tiny_directory, images, tmp_path):
     paths = [str(tmp_path / name) for name in ("styles.safetensors", "images.npy")]
     bank.save(paths[0])
     np.save(paths[1], images)
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    subprocess.run(
-        [sys.executable, "-c", DEVICES, str(tiny_directory), *paths],
-        env=os.environ | flags,
-        check=True,
-        timeout=300,
-    )
+    run_on_devices(DEVICES, tiny_directory, *paths)
 
 
 def run_example(name):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,26 +35,43 @@ class Bank:
         return jax.tree.map(lambda value: jnp.asarray(np.asarray(value)[chosen]), self.styles)
 
 
-def list_styles(source: Path) -> tuple[list[str], str]:
-    """Return the names of the styles that a folder or a bank's file has, and what tells it apart.
+class Source(NamedTuple):
+    """Where styles come from.
+
+    Attributes:
+        path: A folder of pictures, or a bank's file.
+        names: A name for each style.
+        digest: What tells it apart from others.
+        styles: Of a file, the styles.
+    """
+
+    path: Path
+    names: Sequence[str]
+    digest: str
+    styles: Style | None
+
+
+def open_source(path: Path) -> Source:
+    """Look what styles a folder or a bank's file has.
 
     Raises:
         WctError: There is no such folder or file, or it has no styles.
     """
-    if source.is_file():
-        count = len(_load(source).levels[0].mean)
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()
-        return [f"{source.name}#{number}" for number in range(count)], digest
-    names = [name for name in find_files(source) if is_picture(name)]
+    if path.is_file():
+        styles = _load(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        count = len(styles.levels[0].mean)
+        return Source(path, [f"{path.name}#{number}" for number in range(count)], digest, styles)
+    names = [name for name in find_files(path) if is_picture(name)]
     if not names:
-        raise WctError(f"there are no pictures in {source}")
-    sizes = "".join(f"{name}\0{(source / name).stat().st_size}\n" for name in names)
-    return names, hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()
+        raise WctError(f"there are no pictures in {path}")
+    sizes = "".join(f"{name}\0{(path / name).stat().st_size}\n" for name in names)
+    digest = hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()
+    return Source(path, names, digest, None)
 
 
 def open_bank(
-    source: Path,
-    names: Sequence[str],
+    source: Source,
     kept: Path,
     reader: StyleReader,
     measured: Callable[[int], object],
@@ -61,8 +79,7 @@ def open_bank(
     """Measure the styles of a folder, or take what was measured before.
 
     Args:
-        source: A folder of pictures, or a bank's file.
-        names: What `list_styles` returned of it.
+        source: Where they come from.
         kept: Where the bank is, or is to be.
         reader: What reads styles.
         measured: Called with the number of styles that are measured, after each.
@@ -71,23 +88,21 @@ def open_bank(
         ImageError: A picture cannot be read.
         WctError: The bank is of another model, or cannot be read or written.
     """
-    if source.is_file():
-        kept = source
-    elif not kept.exists():
+    if source.styles is None and not kept.exists():
         styles = []
-        for name in names:
-            styles += reader.read(source / name)
+        for name in source.names:
+            styles += reader.read(source.path / name)
             measured(len(styles))
         bank = stack_styles(styles)
         if not kept.exists():  # another shard may have been faster: its styles are the same
             bank.save(kept, overwrite=True)
-    bank = Bank(names, _load(kept))
-    if bank.styles.model != reader.stylizer.mark:
+    found = source.styles or _load(kept)
+    if found.model != reader.stylizer.mark:
         raise WctError(
-            f"the styles in {kept} were measured by {bank.styles.model!r}, but the model is "
-            f"{reader.stylizer.mark!r}: measure them anew"
+            f"the styles in {source.path if source.styles else kept} were measured by "
+            f"{found.model!r}, but the model is {reader.stylizer.mark!r}: measure them anew"
         )
-    return bank
+    return Bank(source.names, found)
 
 
 def _load(path: Path) -> Style:

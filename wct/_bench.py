@@ -161,10 +161,9 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     from ._drawn import draw_style
     from ._recipe import find_recipe
     from ._scene import draw_scene
-    from ._scratch import Scratch
     from ._styles import StyleReader
     from ._stylizer import Stylizer
-    from ._tiled import repaint_tiles
+    from ._tiled import repaint_into
 
     stylizer = Stylizer.from_pretrained(task.model)
     recipe = find_recipe(task.preset)
@@ -187,11 +186,8 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
         return tile, read, lambda style: jax.block_until_ready(stylizer(batch, style, recipe))
     result = np.empty_like(content)
 
-    def paste(part, area):
-        result[area] = to_bytes(part)
-
     def stylize(style):
-        repaint_tiles(stylizer, content, style, recipe, tile=tile, scratch=Scratch(), paste=paste)
+        repaint_into(result, stylizer, content, style, recipe, tile=tile)
 
     return tile, read, stylize
 

@@ -16,7 +16,7 @@ import click
 from ._bench import measure_speed
 from ._cli_dataset import dataset
 from ._cli_models import models
-from ._cli_options import Numbers, argument_of
+from ._cli_options import Numbers, argument_of, progress_bar
 from ._errors import WctError
 from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
@@ -329,13 +329,6 @@ def _source(argument: str) -> str | IO[bytes]:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[float], object] | None]:
-    """Show a bar on standard error while the block runs, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1)
-        yield lambda share: bar.update(task, completed=share)
+    """Show the share of the work that is done while the block runs."""
+    with progress_bar() as update:
+        yield update and (lambda share: update(completed=share))

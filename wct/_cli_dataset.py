@@ -2,13 +2,12 @@
 
 import contextlib
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
-from ._cli_options import Numbers, argument_of
+from ._cli_options import Numbers, argument_of, progress_bar
 from ._dataset import DatasetReport, stylize_dataset
 
 _SHOWN = 5
@@ -72,30 +71,18 @@ def dataset(content: str, styles: str, output: str, **options: Any) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[DatasetReport], object] | None]:
-    """Show a bar on standard error while the block runs, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    """Show how far the work is while the block runs."""
+    with progress_bar() as update:
+        yield update and (
+            lambda report: update(
+                completed=report.done, total=report.total or None, description=_describe(report)
+            )
+        )
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
 
-        def show(report: DatasetReport) -> None:
-            text = f"{report.images_per_s:.1f}/s, {report.waiting:.0%} waiting"
-            if report.failed:
-                text += f", {len(report.failed)} failed"
-            if not report.total:
-                text = f"measuring styles: {report.styles}"
-            bar.update(task, completed=report.done, total=report.total or None, description=text)
-
-        yield show
+def _describe(report: DatasetReport) -> str:
+    if not report.total:
+        return f"measuring styles: {report.styles}"
+    failed = f", {len(report.failed)} failed" if report.failed else ""
+    speed = f"{report.images_per_s:.1f}/s, {report.waiting:.0%} waiting"
+    return f"{report.done}/{report.total}, {speed}{failed}"

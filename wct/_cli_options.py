@@ -1,8 +1,10 @@
-"""What the commands share: options that are told of in the API's docstrings, and numbers."""
+"""What the commands share: options that are told of in the API's docstrings, numbers, a bar."""
 
+import contextlib
 import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -39,3 +41,20 @@ def argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -
         default = ",".join(map(str, default))
     attributes = {"default": default, "show_default": default is not None} | attributes
     return click.option(*flags, name, help=" ".join(sentence.split()), **attributes)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[..., object] | None]:
+    """Show a bar on standard error while the block runs, if that is a terminal.
+
+    Gives what updates it, by rich's names: `completed`, of a `total` of 1, and a `description`.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda **values: bar.update(task, **values)

@@ -25,7 +25,6 @@ from ._tasks import find_files, is_picture, plan_sidecars, plan_tasks
 from ._write import find_format, new_file, write_file
 
 if TYPE_CHECKING:  # it imports jax, which takes seconds: `wct --help` must not wait for it
-    from ._recipe import Recipe
     from ._stylizer import Stylizer
 
 _SETTINGS = "dataset.json"
@@ -133,7 +132,7 @@ def stylize_dataset(
         ImageError: A style's picture cannot be read.
         WeightsError: There is no such model, or it is incomplete or damaged.
     """
-    from ._bank import list_styles, open_bank
+    from ._bank import open_bank, open_source
     from ._painter import Painter
     from ._ray import repaint_on_ray
     from ._recipe import find_recipe, vary
@@ -158,9 +157,14 @@ def stylize_dataset(
     pictures = [file for file in files if is_picture(file, sidecars)]
     if not pictures:
         raise WctError(f"there are no pictures in {source}")
-    names, digest = list_styles(Path(styles))
+    origin = open_source(Path(styles))
     tasks = plan_tasks(
-        pictures, len(names), seed=seed, per_image=styles_per_image, alpha=strengths, suffix=suffix
+        pictures,
+        len(origin.names),
+        seed=seed,
+        per_image=styles_per_image,
+        alpha=strengths,
+        suffix=suffix,
     )
     # Every part plans all, so that each finds names that clash, and then does its own.
     jobs = [Job(name, tuple(group)) for name, group in groupby(tasks, lambda task: task.content)]
@@ -170,12 +174,12 @@ def stylize_dataset(
     settings = {
         "format": "wct-dataset",
         "model": stylizer.mark,
-        "styles": digest,
+        "styles": origin.digest,
         "style_size": style_size,
         "styles_per_image": styles_per_image,
         "alpha": strengths,
         "seed": seed,
-        "recipe": _plain(recipe),
+        "recipe": dataclasses.asdict(recipe),
         "suffix": suffix,
     }
     with _claimed(target, settings, shard), Manifest(target, shard) as manifest:
@@ -186,16 +190,16 @@ def stylize_dataset(
             report.styles = count
             tell(report)
 
-        bank = open_bank(Path(styles), names, target / _BANK, reader, measured)
-        for origin, copy in copies:
-            _copy(source / origin, target / copy)
+        bank = open_bank(origin, target / _BANK, reader, measured)
+        for file, copy in copies:
+            _copy(source / file, target / copy)
         there = {name for name in finished(target) if (target / name).exists()}
         todo = [
             Job(job.content, rest)
             for job in jobs
             if (rest := tuple(task for task in job.tasks if task.output not in there))
         ]
-        places = Files(source, target, suffix, names, stylizer.mark)
+        places = Files(source, target, suffix, origin.names, stylizer.mark)
         if engine == "ray":
             report.painters, records = repaint_on_ray(
                 todo, places, model, bank, recipe, workers, address
@@ -237,11 +241,6 @@ def _range(alpha: float | Sequence[float] | None) -> tuple[float, float] | None:
     return float(ends[0]), float(ends[1])
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as JSON has it."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))
-
-
 @contextlib.contextmanager
 def _claimed(
     target: Path, settings: Mapping[str, Any], shard: tuple[int, int] | None
@@ -252,13 +251,13 @@ def _claimed(
         WctError: It belongs to something else, or another process is at it.
     """
     make_folder(target)
-    path = target / _SETTINGS
+    path, written = target / _SETTINGS, json.dumps(settings, indent=2)
     taken = any(not found.name.startswith(".") for found in target.iterdir())
     if not path.exists():
         if taken:
             raise WctError(f"{target} has other files in it: choose an empty folder")
         try:
-            write_file(json.dumps(settings, indent=2).encode(), path, overwrite=False)
+            write_file(written.encode(), path, overwrite=False)
         except ImageError:
             if not path.exists():  # else another part was faster
                 raise
@@ -266,9 +265,7 @@ def _claimed(
         there = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise WctError(f"cannot read {path}: {error}") from error
-    changed = [
-        name for name, value in json.loads(json.dumps(settings)).items() if there.get(name) != value
-    ]
+    changed = [name for name, value in json.loads(written).items() if there.get(name) != value]
     if changed:
         raise WctError(
             f"{target} was begun with another {', '.join(changed)}: choose another folder, or the "

@@ -27,6 +27,10 @@ _AHEAD = 4
 """Pictures that are read ahead of the networks, and that wait to be written, for each at once."""
 
 
+Item = tuple[Task, Picture]
+"""A picture that is read, and one thing to make of it."""
+
+
 class Job(NamedTuple):
     """A picture of the content, and all that is to be made of it."""
 
@@ -119,9 +123,6 @@ def repaint_here(jobs: Iterable[Job], files: Files, painter: "Painter") -> Itera
         finally:  # what is begun is finished, and no more
             for pool in (readers, writers):
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-Item = tuple[Task, Picture]
 
 
 def paint(painter: "Painter", items: Sequence[Item]) -> Iterator[tuple[Item, np.ndarray, float]]:

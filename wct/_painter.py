@@ -13,10 +13,9 @@ from ._chain import repaint
 from ._image import to_bytes, to_floats
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
 from ._recipe import Recipe
-from ._scratch import Scratch
 from ._stylizer import Stylizer
 from ._tasks import Task
-from ._tiled import repaint_tiles
+from ._tiled import repaint_into
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,13 @@ class Painter:
         )
         *_, result = canvas, *results
         painted = np.asarray(result)[: len(tasks), :height, :width]
-        return [to_bytes(picture.clip(0, 1)) for picture in painted]
+        return [to_bytes(picture) for picture in painted]
 
     def _paint_large(self, picture: np.ndarray, task: Task, tile: int) -> np.ndarray:
         result = np.empty(picture.shape, np.uint8)
-
-        def paste(part: np.ndarray, area: tuple[slice, slice]) -> None:
-            result[area] = to_bytes(part.clip(0, 1))
-
         recipe = self.recipe if task.alpha is None else replace(self.recipe, alpha=task.alpha)
         style = self.bank.pick([task.style])
-        repaint_tiles(
-            self.stylizer, picture, style, recipe, tile=tile, scratch=Scratch(), paste=paste
-        )
+        repaint_into(result, self.stylizer, picture, style, recipe, tile=tile)
         return result
 
     def _plan(self, tasks: Sequence[Task]):

@@ -99,7 +99,7 @@ def plan_tasks(
     origins: dict[str, str] = {}
     for content in contents:
         for count, (style, share) in enumerate(_draw(content, styles, seed, per_image), start=1):
-            output = renamed(content, suffix, count if per_image > 1 else None)
+            output = _renamed(content, suffix, count if per_image > 1 else None)
             first = origins.setdefault(output, content)
             if first != content:
                 raise WctError(f"{first} and {content} would both become {output}: rename one")
@@ -125,7 +125,7 @@ def plan_sidecars(
                 yield path, f"{owner}-{count}{path[len(owner) :]}"
 
 
-def renamed(content: str, suffix: str, count: int | None) -> str:
+def _renamed(content: str, suffix: str, count: int | None) -> str:
     """Return the name of what is made of a picture: its own, with a number if there are several."""
     stem = content.rpartition(".")[0]
     return f"{stem}{suffix}" if count is None else f"{stem}-{count}{suffix}"

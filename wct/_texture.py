@@ -97,16 +97,11 @@ def _repaint(
 ) -> np.ndarray:
     import jax.numpy as jnp
 
-    from ._scratch import Scratch
-    from ._tiled import repaint_tiles
+    from ._tiled import repaint_into
 
     tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget, None)
     if tile is None:
         return np.asarray(stylizer(jnp.asarray(pixels)[None], style, recipe)[0])
     result = np.empty_like(pixels)
-
-    def paste(part: np.ndarray, area: tuple[slice, slice]) -> None:
-        result[area] = part.clip(0, 1)
-
-    repaint_tiles(stylizer, pixels, style, recipe, tile=tile, scratch=Scratch(), paste=paste)
+    repaint_into(result, stylizer, pixels, style, recipe, tile=tile)
     return result

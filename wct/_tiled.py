@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from ._buckets import to_cells
 from ._convolution import Size
+from ._image import to_bytes
 from ._layers import LEVELS, stride
 from ._level import Content, as_style, average, decode, find_maps, measure, restyle
 from ._masks import share_out
@@ -118,6 +119,26 @@ def repaint_tiles(
             scratch.keep(_name(count + 1))
             scratch.drop(_name(count))
             result = painted
+
+
+def repaint_into(
+    result: np.ndarray,
+    stylizer: Stylizer,
+    picture: np.ndarray,
+    style: Style,
+    recipe: Recipe,
+    *,
+    tile: int,
+) -> None:
+    """Repaint a picture tile by tile into an array of its size: of uint8, or of floats in [0, 1].
+
+    Takes and raises what `repaint_tiles` does.
+    """
+
+    def paste(part: np.ndarray, area: Area) -> None:
+        result[area] = to_bytes(part) if result.dtype == np.uint8 else part.clip(0, 1)
+
+    repaint_tiles(stylizer, picture, style, recipe, tile=tile, scratch=Scratch(), paste=paste)
 
 
 def measure_tiles(
