@@ -25,7 +25,7 @@ class Speed:
         model: The model's name or directory.
         size: Side of the square pictures, content and style, in pixels.
         batch: Pictures at once.
-        tile: Side of the tiles that it was done in; None if in one piece.
+        tile: Side of the largest tiles that it was done in; None if in one piece.
         device: What it ran on.
         first_s: Seconds of the first call, programs compiled.
         cached_s: Seconds of the first call of a process that finds compiled programs on disk.
@@ -68,7 +68,7 @@ def measure_speed(
         batch: Pictures at once.
         preset: The recipe's name.
         repeats: Calls of each kind; the fastest counts. Pictures in tiles are done once.
-        tile: Work on tiles of this side, in pixels, as `stylize` does.
+        tile: Work on tiles of at most this side, in pixels, as `stylize` does.
         memory: How much memory to use at most, as of `stylize`.
 
     Raises:

@@ -43,7 +43,7 @@ def repaint_large(
         style: The style, or those of the masks along a leading axis of its moments.
         recipe: How to.
         masks: `(height, width)` each, or None.
-        tile: Side of the tiles, pixels.
+        tile: Side of the largest tiles, pixels.
         files: Where intermediate pictures are.
         scratch: A directory for checkpoints, or None.
         paste: Takes parts of the result, as in `repaint_tiles`.

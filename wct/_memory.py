@@ -11,18 +11,23 @@ from math import prod
 
 from ._buckets import to_bucket, to_cells
 from ._errors import WctError
-from ._tiles import reach, smallest_tile, spans
+from ._tiles import smallest_tile
 
 DEFAULT_MEMORY = "3GB"
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_TILES = (2048, 1792, 1536, 1280, 1024, 768, 512)
+
+_MOST = 1664
+"""Side of the largest tiles: larger ones gain nothing."""
 
 _PROGRAM = 0.7e9
 """Bytes of the libraries and of compiled programs."""
 
 _AT_WORK, _A_CHANNEL = 64, 16
 """Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
+
+_WAITING, _A_CHANNEL_WAITING = 108, 12
+"""The same for tiles, of which three at once, and three more, are handed over and taken back."""
 
 GIVEN_BACK, WRITTEN = 14, 5
 """Bytes held for each pixel of a picture in tiles whose result is given back, or is written."""
@@ -53,7 +58,7 @@ def choose_tile(
     tile: int | None,
     held: float = GIVEN_BACK,
 ) -> int | None:
-    """Return the side of the tiles that a picture is to be done in, or None if it is done whole.
+    """Return the side of the largest tiles for a picture, or None if it is to be done whole.
 
     Args:
         size: The picture's height and width.
@@ -78,14 +83,10 @@ def choose_tile(
     if _whole(prod(map(to_bucket, size)), widths) <= budget:
         return None
     at_rest = prod(size) * held
-    sides = [
-        side
-        for side in (*_TILES, least)
-        if least <= side and _whole(side * side, widths) + at_rest <= budget
-    ]
-    if sides:
-        return min(sides, key=lambda side: _seen(size, side, levels))
-    needed = _whole(least * least, widths) + at_rest
+    for side in range(_MOST, least - 1, -16):
+        if _in_tiles(side * side, widths) + at_rest <= budget:
+            return side
+    needed = _in_tiles(least * least, widths) + at_rest
     raise WctError(
         f"a picture of {size[0]} × {size[1]} pixels needs {needed / 1e9:.1f} GB of memory, "
         f"and {budget / 1e9:.1f} GB are allowed: allow more (memory=, --memory)"
@@ -109,11 +110,9 @@ def telling() -> Iterator[None]:
         ) from error
 
 
-def _seen(size: tuple[int, int], tile: int, levels: Sequence[int]) -> int:
-    """Pixels of all tiles of all levels, halos included."""
-    counts = [[len(spans(length, tile, reach(level))) for length in size] for level in levels]
-    return tile * tile * sum(rows * columns for rows, columns in counts)
-
-
 def _whole(pixels: int, widths: Sequence[int]) -> float:
     return _PROGRAM + pixels * (_AT_WORK + _A_CHANNEL * widths[0])
+
+
+def _in_tiles(pixels: int, widths: Sequence[int]) -> float:
+    return _whole(pixels, widths) + pixels * (_WAITING + _A_CHANNEL_WAITING * widths[0])

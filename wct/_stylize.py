@@ -115,9 +115,9 @@ def stylize(
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
-        tile: Work on tiles of this side, in pixels; a multiple of 16. The result is that of the
-            whole picture. By default tiles are used, as large as fit, if the whole would need more
-            than `memory`.
+        tile: Work on tiles of at most this side, in pixels; a multiple of 16. The result is that
+            of the whole picture. By default tiles are used, as large as fit, if the whole would
+            need more than `memory`.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes.
         scratch: A directory for the pictures between levels, of a picture in tiles. What was done
             of it stays there if it is interrupted, and the same call goes on from there.

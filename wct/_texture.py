@@ -14,7 +14,7 @@ from ._image import to_bytes
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
 from ._styles import StyleReader
-from ._tiles import halo
+from ._tiles import full_halo
 
 if TYPE_CHECKING:  # they import jax, which takes seconds
     from ._recipe import Recipe
@@ -81,7 +81,7 @@ def texture(
     mixed = StyleReader(stylizer, style_size, budget).mix(style, weights)
     pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
     recipe = Recipe(1.0, levels=tuple(levels), transform=transform)
-    margin = sum(map(halo, levels)) if seamless else 0
+    margin = sum(map(full_halo, levels)) if seamless else 0
     for number in range(passes):
         around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
         with telling():

@@ -1,13 +1,14 @@
 """The chain on a picture that is too large for memory: tile by tile, as if it were whole.
 
 At each level twice over the tiles: first the moments, which add up to the picture's; then, with the
-map that these give, the decoder. The deeper levels' features, which are few, are kept between.
+map that these give, the decoder. The features are kept between, but for level 1's, which are one
+convolution and more than the picture itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
-from itertools import product
-from typing import Any
+from itertools import chain, pairwise, product
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,24 +29,19 @@ from ._recipe import Recipe, Strength
 from ._scratch import Scratch
 from ._style import Style
 from ._stylizer import Stylizer
-from ._tiles import (
-    KEPT_FROM,
-    Area,
-    Place,
-    cut,
-    encoder_halo,
-    in_cells,
-    own_cells,
-    own_part,
-    reach,
-    spans,
-)
+from ._tiles import Area, Place, cut, fit, halo, in_cells, own_cells, own_part, spans
 from ._transform import AffineMap
 
-Tiles = Float[Array, "tiles height width 3"]
-Masks = Float[Array, "tiles height width regions"]
-Features = Float[Array, "tiles _ _ _"]
-Weights = Float[Array, "tiles _ _"]
+Tiles = Float[Array, "rounds devices height width 3"]
+Masks = Float[Array, "rounds devices height width regions"]
+Features = Float[Array, "rounds devices _ _ _"]
+Weights = Float[Array, "rounds devices _ _"]
+
+Result = TypeVar("Result")
+
+_TOGETHER = (3, 2)
+"""How many tiles a device does in one call, one after the other: they share its memory, and to take
+memory anew costs time. The first is chosen that leaves least undone at the end."""
 
 
 def repaint_tiles(
@@ -67,7 +63,7 @@ def repaint_tiles(
         picture: `(height, width, 3)`, uint8 or floats in [0, 1].
         style: The style, or with masks each region's along a leading axis of its moments.
         recipe: How to.
-        tile: Side of the tiles, in pixels, halo included; a multiple of 16.
+        tile: Side of the largest tiles, in pixels, halo included; a multiple of 16.
         scratch: Where the pictures between levels are. If an earlier run left some, it goes on.
         paste: Called with each part of the result, `(height, width, 3)` floats as decoded, not
             clipped; and where it belongs.
@@ -82,10 +78,7 @@ def repaint_tiles(
     walk = _Walk(picture.shape[:2], tile)
     encoder = walk.copy(stylizer.encoder)
     # To paint a tile takes about twice as long as to measure it.
-    costs = [
-        len(walk.batches(encoder_halo(step.level))) + 2 * len(walk.batches(reach(step.level)))
-        for _, _, step in work
-    ]
+    costs = [3 * len(walk.batches(step.level)) for _, _, step in work]
     shape = (*walk.size, 3)  # of 32-bit floats: 16-bit ones, whitened, are off by up to 0.009
     start, result = _latest(scratch, len(work), picture)
     done = sum(costs[:start])
@@ -108,11 +101,18 @@ def repaint_tiles(
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
         replaced = step.given_back(masks is not None)
-        for places in walk.batches(reach(step.level)):
-            tiles, regions = walk.cut(result, places), walk.cut(masks, places)
-            found = walk.cut(features, [in_cells(place, step.level) for place in places])
-            made = _paint(*networks, tiles, found, regions, replaced)
-            for place, pixels in zip(places, np.asarray(made), strict=False):
+        painting = (
+            _paint(
+                *networks,
+                walk.cut(result, batch),
+                walk.cut(features, batch, step.level),
+                walk.cut(masks, batch),
+                replaced,
+            )
+            for batch in walk.batches(step.level)
+        )
+        for batch, made in zip(walk.batches(step.level), _ahead(painting), strict=True):
+            for place, pixels in zip(batch.places, _one_by_one(made), strict=False):
                 put(*walk.own(place, pixels))
             advance(2)
         if painted is not None:
@@ -159,8 +159,15 @@ def measure_tiles(
     return Style(tuple(map(as_style, found)), stylizer.mark)
 
 
+class Batch(NamedTuple):
+    """Tiles that one call is for: `size` of them, or the last ones."""
+
+    places: Sequence[Place]
+    size: int
+
+
 class _Walk:
-    """A way over the tiles of pictures of one size: at each step, one tile for each device."""
+    """A way over the tiles of pictures of one size: at each step, some for each device."""
 
     def __init__(self, size: tuple[int, int], tile: int):
         self.size = size
@@ -169,23 +176,32 @@ class _Walk:
         mesh = jax.make_mesh(
             (len(devices),), ("tiles",), devices=devices, axis_types=(AxisType.Auto,)
         )
-        self._count = len(devices)
-        self._split = NamedSharding(mesh, PartitionSpec("tiles"))
+        self._devices = len(devices)
+        self._split = NamedSharding(mesh, PartitionSpec(None, "tiles"))
         self._copied = NamedSharding(mesh, PartitionSpec())
 
-    def batches(self, halo: int) -> list[list[Place]]:
-        """Return the places of the tiles that are done at once, step by step."""
-        rows, columns = (spans(length, self._tile, halo) for length in self.size)
+    def batches(self, level: int) -> list[Batch]:
+        """Return where a level's tiles are, step by step."""
+        margin = halo(level)
+        rows, columns = (
+            spans(length, fit(length, self._tile, margin), margin) for length in self.size
+        )
         places = list(product(rows, columns))
-        return [places[i : i + self._count] for i in range(0, len(places), self._count)]
+        sizes = [count * self._devices for count in _TOGETHER]
+        size = min(sizes, key=lambda size: -(-len(places) // size) * size)
+        return [Batch(places[i : i + size], size) for i in range(0, len(places), size)]
 
-    def cut(self, picture: np.ndarray | None, places: Sequence[Place]) -> Any:
-        """Cut tiles out of a picture, one for each device."""
-        return None if picture is None else self._share([cut(picture, *at) for at in places])
+    def cut(self, picture: np.ndarray | None, batch: Batch, level: int | None = None) -> Any:
+        """Cut tiles out of a picture, or features out of a picture's of a level."""
+        if picture is None:
+            return None
+        places = batch.places if level is None else [in_cells(at, level) for at in batch.places]
+        return self._share([cut(picture, *at) for at in places], batch.size)
 
-    def own_cells(self, places: Sequence[Place], level: int) -> Any:
+    def own_cells(self, batch: Batch, level: int) -> Any:
         """Return how much each cell of these tiles counts."""
-        return self._share([own_cells(*at, self.size, level) for at in places], fill=0.0)
+        cells = [own_cells(*at, self.size, level) for at in batch.places]
+        return self._share(cells, batch.size, fill=0.0)
 
     def own(self, place: Place, pixels: np.ndarray) -> tuple[np.ndarray, Area]:
         """Return what is a tile's own and in the picture, and where it belongs."""
@@ -199,17 +215,19 @@ class _Walk:
         """Give each device a copy of all arrays of a pytree."""
         return jax.device_put(tree, self._copied)
 
-    def _share(self, arrays: list[np.ndarray], fill: float = 1.0) -> Any:
-        """Give each device one array; those that get none, the last one times `fill`."""
-        missing = self._count - len(arrays)
-        return jax.device_put(np.stack(arrays + missing * [fill * arrays[-1]]), self._split)
+    def _share(self, arrays: list[np.ndarray], size: int, fill: float = 1.0) -> Any:
+        """Share arrays out among the devices; missing ones are the last one times `fill`."""
+        missing = size - len(arrays)
+        stacked = np.stack(arrays + missing * [fill * arrays[-1]])
+        stacked = stacked.reshape(-1, self._devices, *stacked.shape[1:])
+        return jax.device_put(stacked, self._split)
 
 
 def _room_for_features(
     scratch: Scratch, walk: _Walk, encoder: Encoder, level: int
 ) -> np.ndarray | None:
     """Return an array for a picture's features, in cells, if they are to be kept."""
-    if level < KEPT_FROM:
+    if level == 1:
         return None
     height, width = (to_cells(side) // stride(level) for side in walk.size)
     return scratch.new((height, width, encoder.widths[level - 1]), np.float32)
@@ -249,38 +267,58 @@ def _measure_all(
     """
     total = None
     depth = max(levels)
-    for places in walk.batches(encoder_halo(depth)):
-        features = _encode(encoder, walk.cut(picture, places), depth)
-        inside = {level: walk.own_cells(places, level) for level in levels}
-        chosen = {level: features[level - 1] for level in levels}
-        found = _measure(chosen, walk.cut(masks, places), inside)
+
+    measuring = (
+        _measure(
+            encoder,
+            walk.cut(picture, batch),
+            walk.cut(masks, batch),
+            {level: walk.own_cells(batch, level) for level in levels},
+        )
+        for batch in walk.batches(depth)
+    )
+    for batch, (found, features) in zip(walk.batches(depth), _ahead(measuring), strict=True):
         total = found if total is None else _merge(total, found)
         if keep is not None:
-            for place, values in zip(places, np.asarray(features[-1]), strict=False):
+            for place, values in zip(batch.places, _one_by_one(features), strict=False):
                 _put(keep, *own_part(in_cells(place, depth), values))
-        jax.block_until_ready(total)
         advance()
     assert total is not None
     return [total[level] for level in levels]
 
 
-@partial(jax.jit, static_argnames="depth")
-def _encode(encoder: Encoder, tiles: Tiles, depth: int) -> list[Features]:
-    return encoder(tiles, depth, size=_size(tiles))
+def _ahead(results: Iterator[Result]) -> Iterator[Result]:
+    """Yield results when they are there, the devices being at work on the next one by then."""
+    for result, _ in pairwise(chain(results, [None])):
+        yield jax.block_until_ready(result)
+
+
+def _one_by_one(tiles: Tiles | Features) -> np.ndarray:
+    """Return what a call made, with one leading axis."""
+    found = np.asarray(tiles)
+    return found.reshape(-1, *found.shape[2:])
 
 
 @jax.jit
 def _measure(
-    features: dict[int, Features], masks: Masks | None, inside: dict[int, Weights]
-) -> dict[int, Content]:
-    """Measure the moments of these tiles together."""
-    regions = _regions(masks)
-    found = {}
-    for level, weights in inside.items():
-        cells = None if regions is None else average(regions, level)
-        whole, parts = measure(features[level], weights, cells)
-        found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
-    return found
+    encoder: Encoder, tiles: Tiles, masks: Masks | None, inside: dict[int, Weights]
+) -> tuple[dict[int, Content], Features]:
+    """Measure the moments of these tiles together, and return the deepest features as well."""
+
+    def measure_some(some):
+        tiles, masks, inside = some
+        features = encoder(tiles, max(inside), size=_size(tiles))
+        regions = _regions(masks)
+        found = {}
+        for level, weights in inside.items():
+            cells = None if regions is None else average(regions, level)
+            whole, parts = measure(features[level - 1], weights, cells)
+            found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
+        return found, features[-1]
+
+    found, features = lax.map(measure_some, (tiles, masks, inside))
+    rounds = [jax.tree.map(lambda value, i=i: value[i], found) for i in range(len(tiles))]
+    return reduce(_merge, rounds), features
 
 
 @jax.jit
@@ -294,18 +332,26 @@ def _paint(
     replaced: Strength | None,
 ) -> Tiles:
     """Repaint these tiles, whose features may be at hand."""
-    features = _encode(encoder, tiles, decoder.level)[-1] if features is None else features
-    regions = _regions(masks)
-    cells = None if regions is None else average(regions, decoder.level)
-    mapped = restyle(features, maps, cells)
-    return decode(decoder, tiles, features, mapped, regions, replaced, _size(features))
+
+    def paint_some(some):
+        tiles, features, masks = some
+        if features is None:
+            features = encoder(tiles, decoder.level, size=_size(tiles))[-1]
+        regions = _regions(masks)
+        cells = None if regions is None else average(regions, decoder.level)
+        mapped = restyle(features, maps, cells)
+        return decode(decoder, tiles, features, mapped, regions, replaced, _size(features))
+
+    return lax.map(paint_some, (tiles, features, masks))
 
 
-def _size(tiles: Tiles | Features) -> Size:
+def _size(tiles: Float[Array, "devices height width _"]) -> Size:
     return tiles.shape[1], tiles.shape[2]
 
 
-def _regions(masks: Masks | None) -> Float[Array, "regions tiles height width"] | None:
+def _regions(
+    masks: Float[Array, "devices height width regions"] | None,
+) -> Float[Array, "regions devices height width"] | None:
     return None if masks is None else share_out(jnp.moveaxis(masks, -1, 0))
 
 

@@ -14,10 +14,10 @@ from ._buckets import to_cells
 from ._image import to_floats
 from ._layers import LEVELS, layer_names, stride
 
-KEPT_FROM = 3
-"""The first level whose features are kept: those of 1 and 2 are more than the picture itself."""
-
 _CELL = stride(max(LEVELS))
+
+_STEP = 64
+"""Tiles' sides are multiples of this many pixels, so that few shapes need a program."""
 
 
 class Span(NamedTuple):
@@ -35,24 +35,29 @@ Place = tuple[Span, Span]
 Area = tuple[slice, slice]
 
 
-def encoder_halo(level: int) -> int:
-    """Pixels, a multiple of 16, from which a feature of a level can be influenced."""
+def halo(level: int) -> int:
+    """Pixels, a multiple of 16, from which a level's features can be influenced, or are decoded.
+
+    At level 1 that suffices for both together.
+    """
     return to_cells(_radius(level))
 
 
-def halo(level: int) -> int:
-    """Pixels, a multiple of 16, from which a pixel that a level's decoder made can be."""
+def full_halo(level: int) -> int:
+    """Pixels, a multiple of 16, from which encoder and decoder together can be."""
     return to_cells(2 * _radius(level) + stride(level) - 1)
-
-
-def reach(level: int) -> int:
-    """The halo of a level's tiles: less where features are kept and not computed once more."""
-    return halo(level) if level < KEPT_FROM else encoder_halo(level)
 
 
 def smallest_tile(level: int) -> int:
     """The least side of a tile that has pixels of its own."""
-    return 2 * reach(level) + _CELL
+    return 2 * halo(level) + _CELL
+
+
+def fit(length: int, most: int, halo: int) -> int:
+    """Return the length of the smallest tiles that cover an axis with as few as those of `most`."""
+    count = len(spans(length, most, halo))
+    needed = -(-(to_cells(length) + 2 * halo * (count - 1)) // count)
+    return min(-(-needed // _STEP) * _STEP, most)
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:
@@ -101,14 +106,16 @@ def cut(picture: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
         columns: Where.
 
     Returns:
-        float32 `(height, width, channels)`.
+        float32 `(height, width, channels)`, which may share memory with the picture.
     """
     part = picture[rows.start : rows.stop, columns.start : columns.stop]
     beyond = [
         (0, span.stop - span.start - size)
         for span, size in zip((rows, columns), part.shape[:2], strict=True)
     ]
-    return to_floats(np.pad(part, (*beyond, (0, 0)), mode="reflect"))
+    if any(missing for _, missing in beyond):
+        part = np.pad(part, (*beyond, (0, 0)), mode="reflect")
+    return to_floats(part)
 
 
 def own_cells(rows: Span, columns: Span, size: tuple[int, int], level: int) -> np.ndarray:
