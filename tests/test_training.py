@@ -12,6 +12,7 @@ import numpy as np
 import oracle
 import pytest
 import safetensors.numpy
+from conftest import run_on_devices
 from flax import nnx
 from PIL import Image
 
@@ -225,13 +226,7 @@ assert len(kernel.sharding.device_set) == devices
 def test_two_devices_train_as_one(tmp_path):
     logs = {}
     for count in (1, 2):
-        flags = f"--xla_force_host_platform_device_count={count}"
-        subprocess.run(
-            [sys.executable, "-c", TWO_LEVELS, str(count), str(tmp_path / str(count))],
-            cwd=ROOT,
-            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-            check=True,
-        )
+        run_on_devices(TWO_LEVELS, count, tmp_path / str(count), count=count, cwd=ROOT)
         lines = (tmp_path / str(count) / "metrics.jsonl").read_text().splitlines()
         logs[count] = [json.loads(line) for line in lines]
     assert len(logs[1]) == len(logs[2]) == 6
