@@ -306,8 +306,9 @@ def test_configurations_load(config):
 
 
 def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
-    tmp_path, pictures, teacher_file
+    tmp_path, pictures, teacher_file, monkeypatch
 ):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     common = (SMOKE, "--images", pictures, "--teacher", teacher_file)
     whole = run("distil", *common, "--run", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr

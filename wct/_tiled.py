@@ -101,6 +101,7 @@ def repaint_tiles(
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
         replaced = step.given_back(masks is not None)
+        batches = walk.batches(step.level)
         painting = (
             _paint(
                 *networks,
@@ -109,9 +110,9 @@ def repaint_tiles(
                 walk.cut(masks, batch),
                 replaced,
             )
-            for batch in walk.batches(step.level)
+            for batch in batches
         )
-        for batch, made in zip(walk.batches(step.level), _ahead(painting), strict=True):
+        for batch, made in zip(batches, _ahead(painting), strict=True):
             for place, pixels in zip(batch.places, _one_by_one(made), strict=False):
                 put(*walk.own(place, pixels))
             advance(2)
@@ -159,8 +160,8 @@ def measure_tiles(
     return Style(tuple(map(as_style, found)), stylizer.mark)
 
 
-class Batch(NamedTuple):
-    """Tiles that one call is for: `size` of them, or the last ones."""
+class _Batch(NamedTuple):
+    """Tiles that one call is for: as many as `size`, or the last ones."""
 
     places: Sequence[Place]
     size: int
@@ -180,7 +181,7 @@ class _Walk:
         self._split = NamedSharding(mesh, PartitionSpec(None, "tiles"))
         self._copied = NamedSharding(mesh, PartitionSpec())
 
-    def batches(self, level: int) -> list[Batch]:
+    def batches(self, level: int) -> list[_Batch]:
         """Return where a level's tiles are, step by step."""
         margin = halo(level)
         rows, columns = (
@@ -189,16 +190,16 @@ class _Walk:
         places = list(product(rows, columns))
         sizes = [count * self._devices for count in _TOGETHER]
         size = min(sizes, key=lambda size: -(-len(places) // size) * size)
-        return [Batch(places[i : i + size], size) for i in range(0, len(places), size)]
+        return [_Batch(places[i : i + size], size) for i in range(0, len(places), size)]
 
-    def cut(self, picture: np.ndarray | None, batch: Batch, level: int | None = None) -> Any:
+    def cut(self, picture: np.ndarray | None, batch: _Batch, level: int | None = None) -> Any:
         """Cut tiles out of a picture, or features out of a picture's of a level."""
         if picture is None:
             return None
         places = batch.places if level is None else [in_cells(at, level) for at in batch.places]
         return self._share([cut(picture, *at) for at in places], batch.size)
 
-    def own_cells(self, batch: Batch, level: int) -> Any:
+    def own_cells(self, batch: _Batch, level: int) -> Any:
         """Return how much each cell of these tiles counts."""
         cells = [own_cells(*at, self.size, level) for at in batch.places]
         return self._share(cells, batch.size, fill=0.0)
@@ -267,7 +268,7 @@ def _measure_all(
     """
     total = None
     depth = max(levels)
-
+    batches = walk.batches(depth)
     measuring = (
         _measure(
             encoder,
@@ -275,9 +276,9 @@ def _measure_all(
             walk.cut(masks, batch),
             {level: walk.own_cells(batch, level) for level in levels},
         )
-        for batch in walk.batches(depth)
+        for batch in batches
     )
-    for batch, (found, features) in zip(walk.batches(depth), _ahead(measuring), strict=True):
+    for batch, (found, features) in zip(batches, _ahead(measuring), strict=True):
         total = found if total is None else _merge(total, found)
         if keep is not None:
             for place, values in zip(batch.places, _one_by_one(features), strict=False):
