@@ -53,11 +53,14 @@ def whole(stylizer, content, style, recipe):
     return np.asarray(result[0])
 
 
-@given(
-    st.integers(1, 5000),
-    st.integers(1, 60).map(lambda cells: 16 * cells),
-    st.integers(1, 12).map(lambda cells: 16 * cells),
+axes = given(
+    length=st.integers(1, 5000),
+    more=st.integers(1, 60).map(lambda cells: 16 * cells),
+    halo=st.integers(1, 12).map(lambda cells: 16 * cells),
 )
+
+
+@axes
 def test_spans_cover_an_axis(length, more, halo):
     tile = 2 * halo + more
     canvas = -(-length // 16) * 16
@@ -74,11 +77,7 @@ def test_spans_cover_an_axis(length, more, halo):
         assert one.last == other.first
 
 
-@given(
-    st.integers(1, 5000),
-    st.integers(1, 60).map(lambda cells: 16 * cells),
-    st.integers(1, 12).map(lambda cells: 16 * cells),
-)
+@axes
 def test_tiles_that_fit_are_as_few_and_smaller(length, more, halo):
     most = 2 * halo + more
     count = len(spans(length, most, halo))

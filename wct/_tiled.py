@@ -275,12 +275,13 @@ def _measure_all(
             walk.cut(picture, batch),
             walk.cut(masks, batch),
             {level: walk.own_cells(batch, level) for level in levels},
+            keep is not None,
         )
         for batch in batches
     )
     for batch, (found, features) in zip(batches, _ahead(measuring), strict=True):
         total = found if total is None else _merge(total, found)
-        if keep is not None:
+        if keep is not None and features is not None:
             for place, values in zip(batch.places, _one_by_one(features), strict=False):
                 _put(keep, *own_part(in_cells(place, depth), values))
         advance()
@@ -300,11 +301,15 @@ def _one_by_one(tiles: Tiles | Features) -> np.ndarray:
     return found.reshape(-1, *found.shape[2:])
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="kept")
 def _measure(
-    encoder: Encoder, tiles: Tiles, masks: Masks | None, inside: dict[int, Weights]
-) -> tuple[dict[int, Content], Features]:
-    """Measure the moments of these tiles together, and return the deepest features as well."""
+    encoder: Encoder,
+    tiles: Tiles,
+    masks: Masks | None,
+    inside: dict[int, Weights],
+    kept: bool,
+) -> tuple[dict[int, Content], Features | None]:
+    """Measure the moments of these tiles together, and return the deepest features, if kept."""
 
     def measure_some(some):
         tiles, masks, inside = some
@@ -315,7 +320,7 @@ def _measure(
             cells = None if regions is None else average(regions, level)
             whole, parts = measure(features[level - 1], weights, cells)
             found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
-        return found, features[-1]
+        return found, features[-1] if kept else None
 
     found, features = lax.map(measure_some, (tiles, masks, inside))
     rounds = [jax.tree.map(lambda value, i=i: value[i], found) for i in range(len(tiles))]
