@@ -30,6 +30,7 @@ CHECKED = [
     "wct._models",
     "wct._moments",
     "wct._networks",
+    "wct._onednn",
     "wct._padding",
     "wct._published",
     "wct._refine",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wct._buckets import to_bucket
 from wct._chain import repaint
-from wct._convolution import _convolve, convolve
+from wct._convolution import _surround, convolve
 from wct._mixing import stack_styles
 from wct._padding import to_canvas, to_common_canvas
 from wct._recipe import Recipe
@@ -99,5 +99,5 @@ def test_one_program_serves_a_bucket(tiny):
         assert to_common_canvas(content).shape == (1, 288, 288, 3)
         result = tiny(content, style, Recipe(levels=(2, 1)))
         assert_picture(np.asarray(result), content)
-        counts.append(_convolve._cache_size())
+        counts.append(_surround._cache_size())
     assert counts[0] == counts[1] == counts[2]

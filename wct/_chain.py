@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._convolution import Size
 from ._level import as_style, average, decode, find_maps, measure, restyle
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
+from ._onednn import compiled_elsewhere
 from ._padding import coverage, in_cells, mirror
 from ._recipe import Recipe, Ridge, Step, Strength
 from ._swap import swap_patches
@@ -43,14 +45,16 @@ def repaint(
         patches: As of calling the stylizer.
     """
     for decoder, style, step in work:
+        shares = step.alpha, step.given_back(masks is not None)
+        strength, replaced = jax.tree.map(jnp.asarray, shares)
         canvas = _repaint(
             encoder,
             decoder,
             canvas,
             size,
             style,
-            step.alpha,
-            step.given_back(masks is not None),
+            strength,
+            replaced,
             recipe.ridge,
             masks,
             (patches or {}).get(step.level),
@@ -60,7 +64,7 @@ def repaint(
         yield canvas
 
 
-@partial(jax.jit, static_argnames=("transform", "solver"))
+@partial(compiled_elsewhere, static_argnames=("transform", "solver"))
 def _repaint(
     encoder: Encoder,
     decoder: Decoder,
@@ -84,12 +88,25 @@ def _repaint(
         maps = find_maps(content, style, strength, ridge, transform, solver)
         mapped = restyle(features, maps, cells)
     else:
-        white = whiten(add_ridge(content[0], ridge), solver=solver)(features)
-        swapped = color(style, solver=solver)(swap_patches(white, patches))
-        share = strength.reshape(-1, 1, 1, 1)
-        mapped = share * swapped + (1 - share) * features
+        ridged = add_ridge(content[0], ridge)
+        mapped = _swap(features, ridged, style, patches, strength, solver)
     cells_of_picture = in_cells(size, level)
     return decode(decoder, canvas, features, mapped, masks, replaced, cells_of_picture)
+
+
+@partial(jax.jit, static_argnames="solver")
+def _swap(
+    features: Float[Array, "batch height width channels"],
+    content: Moments,
+    style: Moments,
+    patches: Float[Array, "_ _ channels"],
+    strength: Strength,
+    solver: str,
+) -> Float[Array, "batch height width channels"]:
+    white = whiten(content, solver=solver)(features)
+    swapped = color(style, solver=solver)(swap_patches(white, patches))
+    share = strength.reshape(-1, 1, 1, 1)
+    return share * swapped + (1 - share) * features
 
 
 @partial(jax.jit, static_argnames="levels")
@@ -108,7 +125,7 @@ def whiten_levels(
     ]
 
 
-@jax.jit
+@compiled_elsewhere
 def measure_levels(
     encoder: Encoder,
     canvas: Float[Array, "batch height width 3"],

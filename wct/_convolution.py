@@ -1,11 +1,14 @@
 """The convolution of all networks here: 3×3, stride 1, reflection-padded."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
+
+from . import _onednn
 
 Length = int | Int[Array, ""]
 Size = tuple[Length, Length]
@@ -41,14 +44,13 @@ def convolve(
     Returns:
         Features of the same height and width, or of twice or half of these.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    return _convolve(
-        features, kernel, bias, size, doubled=doubled, relu=relu, halved=halved, on_cpu=on_cpu
-    )
+    options = {"doubled": doubled, "relu": relu, "halved": halved}
+    if _onednn.is_usable(features, kernel, bias):
+        return _convolve(features, kernel, bias, size, **options, valid=_onednn.convolve)
+    valid = _valid_on_cpu if jax.default_backend() == "cpu" else _valid
+    return _compiled(features, kernel, bias, size, **options, valid=valid)
 
 
-# A compiled function within compiled functions: it is traced once a shape, and not once a layer.
-@partial(jax.jit, static_argnames=("doubled", "relu", "halved", "on_cpu"))
 def _convolve(
     features: Array,
     kernel: Array,
@@ -58,17 +60,22 @@ def _convolve(
     doubled: bool,
     relu: bool,
     halved: bool,
-    on_cpu: bool,
+    valid: Callable[..., Array],
 ) -> Array:
-    distance = 0 if doubled else 1  # reflection of what is doubled is repetition of the edge
-    for axis, length in enumerate(size or (None, None), start=1):
-        features = _continue(features, axis, length, distance)
-    result = (_convolve_doubled if doubled else _valid)(features, kernel, on_cpu)
-    result = result + bias[None, None, None]
-    result = jax.nn.relu(result) if relu else result
+    # The reflection of what is doubled is a repetition of the edge.
+    surrounded = _surround(features, size, 0 if doubled else 1)
+    if doubled:
+        result = _weave([valid(surrounded, part, bias, relu=relu) for part in _quarter(kernel)])
+    else:
+        result = valid(surrounded, kernel, bias, relu=relu)
     return halve(result) if halved else result
 
 
+# A compiled function within compiled functions: it is traced once a shape, and not once a layer.
+_compiled = jax.jit(_convolve, static_argnames=("doubled", "relu", "halved", "valid"))
+
+
+@jax.jit
 def halve(
     features: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch _ _ channels"]:
@@ -77,42 +84,49 @@ def halve(
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
 
-def _convolve_doubled(padded: Array, kernel: Array, on_cpu: bool) -> Array:
-    """Convolve features of twice the size, without making them; they come with a border of one.
+def _valid(features: Array, kernel: Array, bias: Array, *, relu: bool, padding="VALID") -> Array:
+    """Convolve features that are not continued."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    result = lax.conv_general_dilated(features, kernel, (1, 1), padding, dimension_numbers=numbers)
+    result = result + bias[None, None, None]
+    return jax.nn.relu(result) if relu else result
+
+
+def _valid_on_cpu(features: Array, kernel: Array, bias: Array, *, relu: bool) -> Array:
+    """The same where XLA uses all cores for "SAME", and in effect one for "VALID".
+
+    The outer pixels are computed and thrown away.
+    """
+    result = _valid(features, kernel, bias, relu=relu, padding="SAME")
+    for axis, taps in enumerate(kernel.shape[:2], start=1):
+        first, count = (taps - 1) // 2, features.shape[axis] - taps + 1
+        result = lax.slice_in_dim(result, first, first + count, axis=axis)
+    return result
+
+
+@jax.jit
+def _quarter(kernel: Array) -> list[Array]:
+    """Return the four 2×2 kernels by which features of twice the size need not be made.
 
     Two of the three rows that a pixel sees are the same one, and two of the columns: so each of the
-    four pixels that come of one is a 2×2 convolution, with 4/9 of the multiplications.
+    four pixels that come of one has a kernel with 4/9 of the multiplications.
     """
-    batch, height, width = padded.shape[0], padded.shape[1] - 2, padded.shape[2] - 2
-    rows = []
-    for lower in (0, 1):
-        columns = []
-        for right in (0, 1):
-            merged = _merge_taps(_merge_taps(kernel, 0, lower), 1, right)
-            result = _valid(padded, merged, on_cpu)
-            columns.append(result[:, lower : lower + height, right : right + width])
-        rows.append(jnp.stack(columns, 3))
-    return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
+    return [
+        _merge_taps(_merge_taps(kernel, 0, lower), 1, right) for lower in (0, 1) for right in (0, 1)
+    ]
 
 
-def _valid(features: Array, kernel: Array, on_cpu: bool) -> Array:
-    """Convolve features that are not continued.
-
-    XLA's CPU backend uses all cores for "SAME" and in effect one for "VALID", so there the outer
-    pixels are computed and thrown away.
-    """
-    result = lax.conv_general_dilated(
-        features,
-        kernel,
-        window_strides=(1, 1),
-        padding="SAME" if on_cpu else "VALID",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    if on_cpu:
-        for axis, taps in enumerate(kernel.shape[:2], start=1):
-            first, count = (taps - 1) // 2, features.shape[axis] - taps + 1
-            result = lax.slice_in_dim(result, first, first + count, axis=axis)
-    return result
+@jax.jit
+def _weave(parts: list[Array]) -> Array:
+    """Put together what comes of the four kernels, on features that have a border of one."""
+    batch, height, width, channels = parts[0].shape
+    height, width = height - 1, width - 1
+    pixels = [
+        part[:, lower : lower + height, right : right + width]
+        for part, (lower, right) in zip(parts, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True)
+    ]
+    rows = [jnp.stack(pixels[:2], 3), jnp.stack(pixels[2:], 3)]
+    return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, channels)
 
 
 def _merge_taps(kernel: Array, axis: int, second: int) -> Array:
@@ -120,6 +134,14 @@ def _merge_taps(kernel: Array, axis: int, second: int) -> Array:
     first, middle, last = (lax.slice_in_dim(kernel, tap, tap + 1, axis=axis) for tap in range(3))
     pair = [first + middle, last] if second else [first, middle + last]
     return jnp.concatenate(pair, axis)
+
+
+@partial(jax.jit, static_argnames="distance")
+def _surround(features: Array, size: Size | None, distance: int) -> Array:
+    """Add a border of the values at a distance from the picture's edges."""
+    for axis, length in enumerate(size or (None, None), start=1):
+        features = _continue(features, axis, length, distance)
+    return features
 
 
 def _continue(features: Array, axis: int, length: Length | None, distance: int) -> Array:

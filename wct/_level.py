@@ -28,6 +28,7 @@ Content = tuple[Moments, Moments | None]
 """Moments of a picture, and of its regions, if it has any, along a leading axis."""
 
 
+@partial(jax.jit, static_argnames="level")
 def average(
     masks: Float[Array, "regions #batch height width"], level: int
 ) -> Float[Array, "regions #batch _ _"]:
@@ -38,6 +39,7 @@ def average(
     return cells.mean((-3, -1))
 
 
+@jax.jit
 def measure(
     features: Features, inside: Float[Array, "#batch height width"], cells: Cells | None
 ) -> Content:
@@ -98,6 +100,7 @@ def find_maps(
     )
 
 
+@jax.jit
 def restyle(features: Features, maps: AffineMap, cells: Cells | None) -> Features:
     """Apply a map to features, or to each region its own; what no mask covers stays as it is."""
     if cells is None:
@@ -132,10 +135,22 @@ def decode(
     result = decoder(mapped, size=size)
     if replaced is None:
         return result
+    return _give_back(result, canvas, decoder(features, size=size), masks, replaced)
+
+
+@jax.jit
+def _give_back(
+    result: Float[Array, "batch _ _ 3"],
+    canvas: Float[Array, "batch _ _ 3"],
+    decoded: Float[Array, "batch _ _ 3"],
+    masks: Float[Array, "regions #batch _ _"] | None,
+    replaced: Strength,
+) -> Float[Array, "batch _ _ 3"]:
+    """Add to a result of what the picture itself lost when it was decoded."""
     # Without masks as with one all over: an array, that the sum below is the same to the last bit.
     restyled = jnp.ones_like(canvas[:1, ..., :1]) if masks is None else masks.sum(0)[..., None]
     share = 1 - restyled * replaced.reshape(-1, 1, 1, 1)
-    return result + share * (canvas - decoder(features, size=size))
+    return result + share * (canvas - decoded)
 
 
 def _take(tree, index):

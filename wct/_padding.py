@@ -1,5 +1,7 @@
 """Pictures of any size on canvases of few sizes: filled by reflection, left out of moments."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -38,6 +40,7 @@ def mirror(
     return canvas
 
 
+@partial(jax.jit, static_argnames="level")
 def coverage(
     features: Float[Array, "batch height width _"], size: Size, level: int
 ) -> Float[Array, "1 height width"]:

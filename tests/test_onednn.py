@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+
+from wct import _onednn
+from wct._convolution import convolve
+
+
+@pytest.fixture
+def layer():
+    rng = np.random.default_rng(0)
+    sizes = (2, 6, 7, 3), (3, 3, 3, 4), 4
+    return tuple(jnp.asarray(rng.normal(size=size), jnp.float32) for size in sizes)
+
+
+@pytest.fixture
+def lacking(monkeypatch):
+    """A jaxlib that does not know the call."""
+    monkeypatch.setattr(_onednn, "_CALL", "__onednn$nothing")
+    for kept in (_onednn._program, _onednn._is_there):
+        kept.cache_clear()
+    yield
+    for kept in (_onednn._program, _onednn._is_there):
+        kept.cache_clear()
+
+
+def wanted(layer):
+    features, kernel, bias = map(np.asarray, layer)
+    return [oracle.convolve(each, kernel, bias) for each in features]
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_it_is_the_definition(layer, relu):
+    if not _onednn.is_usable():
+        pytest.skip("this jaxlib is without oneDNN")
+    features, kernel, bias = layer
+    found = _onednn.convolve(jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect"),
+                             kernel, bias, relu=relu)  # fmt: skip
+    for ours, theirs in zip(found, wanted(layer), strict=True):
+        theirs = np.maximum(theirs, 0) if relu else theirs
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.usefixtures("lacking")
+def test_where_it_is_lacking_xla_convolves(layer):
+    assert not _onednn.is_usable(*layer)
+    for ours, theirs in zip(convolve(*layer), wanted(layer), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_it_stays_out_of_programs(layer):
+    used = []
+    jax.jit(lambda *arrays: used.append(_onednn.is_usable(*arrays)))(*layer)
+    jax.vmap(lambda kernel: used.append(_onednn.is_usable(layer[0], kernel)))(layer[1])
+    jax.grad(lambda bias: used.append(_onednn.is_usable(layer, bias)) or bias.sum())(layer[2])
+    assert used == [False, False, False]
+
+
+def test_programs_are_not_written_to_disk(layer, tmp_path):
+    """Where they would be, jaxlib warns that it cannot, and warnings are errors here."""
+    settings = {
+        "jax_enable_compilation_cache": True,
+        "jax_compilation_cache_dir": str(tmp_path),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    from jax.experimental.compilation_cache import compilation_cache
+
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        _onednn._program.cache_clear()
+        found = convolve(*layer)
+        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+        jax.jit(lambda array: array * 41)(layer[2])
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+    assert found.shape == (2, 6, 7, 4)
+    assert any(tmp_path.iterdir())  # others are
