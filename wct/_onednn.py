@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 _CALL = "__onednn$convolution"
@@ -39,7 +40,7 @@ _compiling = threading.Lock()
 
 def is_usable(*trees: Any) -> bool:
     """Tell whether oneDNN can convolve what is in these trees: arrays at hand, on the one CPU."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees)):
         return False
     return jax.default_backend() == "cpu" and jax.device_count() == 1 and _is_there()
 
