@@ -5,8 +5,10 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
@@ -21,11 +23,12 @@ from training import evaluate, export, start
 from training.clock import Clock
 from training.data import crop_batches, image_files
 from training.objectives import Student, distil_loss, fit_heads, restyle
+from training.phases import train_decoders
 from training.settings import Phase, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
-from training.teacher import equalize, load_teacher, undo
+from training.teacher import equalize, load_teacher, redo, undo
 from wct._networks import Decoder, Encoder
-from wct._weights import Model, load_model, named_tensors, save_model
+from wct._weights import Model, load_decoders, load_model, named_tensors, save_model
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "training" / "configs" / "smoke.toml"
@@ -176,7 +179,28 @@ def test_an_equalized_encoder_says_the_same_in_other_units(crops):
         np.testing.assert_allclose(squares[fires], 1, rtol=0.01)
     decoder = Decoder(3, WIDTHS, rngs=nnx.Rngs(0))
     wanted = decoder(after[2])
-    np.testing.assert_allclose(undo(decoder, scales)(jnp.asarray(before[2])), wanted, atol=1e-4)
+    original = undo(decoder, scales)
+    np.testing.assert_allclose(original(jnp.asarray(before[2])), wanted, atol=1e-4)
+    np.testing.assert_allclose(redo(original, scales)(after[2]), wanted, atol=1e-4)
+
+
+def test_decoders_for_the_teacher_can_be_gone_on_from(tmp_path, pictures, teacher_file):
+    """Without a step that changes them they come out as they went in."""
+    decoder = Decoder(2, WIDTHS, rngs=nnx.Rngs(0))
+    save_model(tmp_path / "model", Model("theirs", load_teacher(teacher_file), {2: decoder}),
+               with_encoder=False)  # fmt: skip
+    smoke = load_settings(SMOKE)
+    phase = replace(smoke.decoders, steps=1, warmup=0, learning_rate=0.0)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax's
+        directory = train_decoders(
+            replace(smoke, decoders=phase), [pictures], tmp_path / "run",
+            model=tmp_path / "model", teacher=teacher_file, levels=[2],
+        )  # fmt: skip
+    [found] = load_decoders(directory).values()
+    for name, layer in decoder.layers.items():
+        ours = np.asarray(found.layers[name].kernel[...])
+        theirs = np.asarray(layer.kernel[...])
+        np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
 
 
 def test_decoders_learn_from_features_of_other_styles():
@@ -201,6 +225,7 @@ def test_parts_of_batches_are_the_batches(pictures):
 
 TWO_LEVELS = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import jax, numpy as np
 from flax import nnx

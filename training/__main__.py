@@ -88,7 +88,7 @@ def distil(config: Path, images: tuple[Path, ...], run: Path, **options: Any) ->
     "--model",
     type=_FOLDER,
     help="The model with the encoder, and decoders to go on from; "
-    "by default what distil left in the run's directory.",
+    "by default what distil left in the run's directory. With --teacher, the decoders alone.",
 )
 @click.option("--teacher", type=_FILE, help="Train decoders for VGG-19 itself: its weights.")
 @click.option(

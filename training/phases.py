@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 
 from wct._networks import Decoder, Encoder
-from wct._weights import Model, load_model, save_model
+from wct._weights import Model, load_decoders, load_model, save_model
 
 from .data import crop_batches
 from .loop import has_checkpoint, train
@@ -23,7 +23,7 @@ from .objectives import Head, Student, decoder_loss, distil_loss, fit_heads
 from .settings import Phase, Settings, SettingsError
 from .sheet import write_reconstructions
 from .start import start_decoder, start_encoder
-from .teacher import equalize, load_teacher, undo
+from .teacher import equalize, load_teacher, redo, undo
 
 _say = Console(stderr=True).print
 
@@ -89,7 +89,8 @@ def train_decoders(
         run: The run's directory.
         model: The directory of a model: its encoder, and decoders to go on from. By default, what
             `distil` left in `run`.
-        teacher: Train decoders for VGG-19 itself instead: the file of its weights.
+        teacher: Train decoders for VGG-19 itself instead: the file of its weights. Of `model`, the
+            decoders alone are used, if it is given.
         levels: Only these levels' decoders.
 
     Returns:
@@ -98,8 +99,10 @@ def train_decoders(
     phase = _phase(settings, "decoders")
     scales = None
     if teacher is not None:
-        original, ready = load_teacher(teacher), {}
+        original = load_teacher(teacher)
         encoder, scales = equalize(original, _start_crops(images, phase))
+        found = load_decoders(model) if model else {}
+        ready = {level: redo(decoder, scales) for level, decoder in found.items()}
     else:
         loaded = load_model(model or run / "distil" / "model")
         original, ready = loaded.encoder, loaded.decoders
@@ -116,9 +119,9 @@ def train_decoders(
         decoders, encoder, decoder_loss, images, phase, directory,
         lambda decoders: (encoder, decoders),
     )  # fmt: skip
-    if scales is not None:
-        decoders = {level: undo(decoder, scales) for level, decoder in decoders.items()}
     everything = {str(level): decoder for level, decoder in ready.items()} | decoders
+    if scales is not None:
+        everything = {level: undo(decoder, scales) for level, decoder in everything.items()}
     return _save(directory / "model", settings, original, everything)
 
 

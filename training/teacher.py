@@ -68,13 +68,18 @@ def equalize(encoder: Encoder, images: np.ndarray) -> tuple[Encoder, Scales]:
     return equal, scales
 
 
-def undo(decoder: Decoder, scales: Scales) -> Decoder:
-    """Make of a decoder for the equalized encoder one for the encoder that it was made from."""
+def redo(decoder: Decoder, scales: Scales) -> Decoder:
+    """Make of a decoder for an encoder one for what `equalize` made of that encoder."""
     decoder = nnx.clone(decoder)
     layer = decoder.layers[f"conv{decoder.level}_1"]
     scale = scales[decoder.level - 1][:, None]
-    _set(layer, np.asarray(layer.kernel[...]) / scale, np.asarray(layer.bias[...]))
+    _set(layer, np.asarray(layer.kernel[...]) * scale, np.asarray(layer.bias[...]))
     return decoder
+
+
+def undo(decoder: Decoder, scales: Scales) -> Decoder:
+    """Make of a decoder for the equalized encoder one for the encoder that it was made from."""
+    return redo(decoder, [1 / scale for scale in scales])
 
 
 def _set(layer: Convolution, kernel: np.ndarray, bias: np.ndarray) -> None:
