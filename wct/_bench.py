@@ -14,6 +14,7 @@ from PIL import Image
 
 from ._errors import WctError
 from ._image import to_bytes, to_floats
+from ._malloc import keep_memory
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
 
 
@@ -124,12 +125,14 @@ def _in_new_process(cache: str, function: Callable, *arguments: object):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, _set_environment, (variables,)) as pool:
+    with ProcessPoolExecutor(1, context, _prepare_process, (variables,)) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def _set_environment(variables: dict[str, str]) -> None:
+def _prepare_process(variables: dict[str, str]) -> None:
+    """Make a new process one as the command `wct` runs in."""
     os.environ.update(variables)
+    keep_memory()
 
 
 def _time(task: _Task, repeats: int) -> _Times:

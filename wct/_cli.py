@@ -18,6 +18,7 @@ from ._cli_dataset import dataset
 from ._cli_models import models
 from ._cli_options import Numbers, argument_of, progress_bar
 from ._errors import WctError
+from ._malloc import keep_memory
 from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
@@ -52,6 +53,7 @@ _weights = argument_of(
 @click.version_option(__version__, prog_name="wct")
 def main() -> None:
     """Repaint any picture in the style of any other."""
+    keep_memory()
     if threading.current_thread() is threading.main_thread():  # else it cannot be done, nor need be
         signal.signal(signal.SIGTERM, _exit)
 

@@ -23,11 +23,11 @@ _MOST = 1664
 _PROGRAM = 0.7e9
 """Bytes of the libraries and of compiled programs."""
 
-_AT_WORK, _A_CHANNEL = 64, 16
+_AT_WORK, _A_CHANNEL = 204, 16
 """Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
 
-_WAITING, _A_CHANNEL_WAITING = 108, 12
-"""The same for tiles, of which three at once, and three more, are handed over and taken back."""
+_WAITING, _A_CHANNEL_WAITING = 64, 8
+"""The same for tiles, of which the next is handed over and the last taken back meanwhile."""
 
 GIVEN_BACK, WRITTEN = 14, 5
 """Bytes held for each pixel of a picture in tiles whose result is given back, or is written."""

@@ -25,6 +25,7 @@ from ._level import Content, as_style, average, decode, find_maps, measure, rest
 from ._masks import share_out
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
+from ._onednn import compiled_elsewhere, is_usable
 from ._recipe import Recipe, Strength
 from ._scratch import Scratch
 from ._style import Style
@@ -40,8 +41,9 @@ Weights = Float[Array, "rounds devices _ _"]
 Result = TypeVar("Result")
 
 _TOGETHER = (3, 2)
-"""How many tiles a device does in one call, one after the other: they share its memory, and to take
-memory anew costs time. The first is chosen that leaves least undone at the end."""
+"""How many tiles a device does in one call that is one program, one after the other: they share its
+memory, and to take memory anew costs time. The first is chosen that leaves least undone at the end.
+"""
 
 
 def repaint_tiles(
@@ -100,7 +102,7 @@ def repaint_tiles(
         )
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
-        replaced = step.given_back(masks is not None)
+        replaced = jax.tree.map(jnp.asarray, step.given_back(masks is not None))
         batches = walk.batches(step.level)
         painting = (
             _paint(
@@ -188,7 +190,8 @@ class _Walk:
             spans(length, fit(length, self._tile, margin), margin) for length in self.size
         )
         places = list(product(rows, columns))
-        sizes = [count * self._devices for count in _TOGETHER]
+        together = (1,) if is_usable() else _TOGETHER
+        sizes = [count * self._devices for count in together]
         size = min(sizes, key=lambda size: -(-len(places) // size) * size)
         return [_Batch(places[i : i + size], size) for i in range(0, len(places), size)]
 
@@ -301,7 +304,7 @@ def _one_by_one(tiles: Tiles | Features) -> np.ndarray:
     return found.reshape(-1, *found.shape[2:])
 
 
-@partial(jax.jit, static_argnames="kept")
+@partial(compiled_elsewhere, static_argnames="kept")
 def _measure(
     encoder: Encoder,
     tiles: Tiles,
@@ -322,12 +325,12 @@ def _measure(
             found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
         return found, features[-1] if kept else None
 
-    found, features = lax.map(measure_some, (tiles, masks, inside))
+    found, features = _one_after_another(measure_some, (tiles, masks, inside))
     rounds = [jax.tree.map(lambda value, i=i: value[i], found) for i in range(len(tiles))]
     return reduce(_merge, rounds), features
 
 
-@jax.jit
+@compiled_elsewhere
 def _paint(
     encoder: Encoder,
     decoder: Decoder,
@@ -348,7 +351,16 @@ def _paint(
         mapped = restyle(features, maps, cells)
         return decode(decoder, tiles, features, mapped, regions, replaced, _size(features))
 
-    return lax.map(paint_some, (tiles, features, masks))
+    return _one_after_another(paint_some, (tiles, features, masks))
+
+
+def _one_after_another(function: Callable, trees: Any) -> Any:
+    """Map a function over the leading axis of all arrays."""
+    if not is_usable(trees):
+        return lax.map(function, trees)
+    count = len(jax.tree.leaves(trees)[0])
+    found = [function(jax.tree.map(lambda array, i=i: array[i], trees)) for i in range(count)]
+    return jax.tree.map(lambda *parts: jnp.stack(parts), *found)
 
 
 def _size(tiles: Float[Array, "devices height width _"]) -> Size:
