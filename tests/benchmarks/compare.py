@@ -52,8 +52,12 @@ def torchs(model, size):
     return {name: lambda chain=chain: chain(content, style) for name, chain in chains.items()}
 
 
-def work(prepare, model, size, pipe):
+def work(prepare, model, size, keep, pipe):
     """Time each function once whenever told to; in the end, tell the process's peak memory."""
+    if keep:
+        from wct._malloc import keep_memory
+
+        keep_memory()
     functions = prepare(model, size)
     for function in functions.values():
         function()
@@ -67,12 +71,12 @@ def work(prepare, model, size, pipe):
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 
 
-def compare(model, size, rounds):
+def compare(model, size, rounds, keep):
     context = multiprocessing.get_context("spawn")
     workers = []
     for prepare in (ours, torchs):
         here, there = context.Pipe()
-        context.Process(target=work, args=(prepare, model, size, there), daemon=True).start()
+        context.Process(target=work, args=(prepare, model, size, keep, there), daemon=True).start()
         workers.append(here)
     times = {}
     for _ in range(rounds):
@@ -92,9 +96,12 @@ def main():
     parser.add_argument("--model", default="vgg19-lite")
     parser.add_argument("--sizes", default="256,512,1024")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="both keep freed memory, as the command does"
+    )
     options = parser.parse_args()
     for size in map(int, options.sizes.split(",")):
-        times, memory = compare(options.model, size, options.rounds)
+        times, memory = compare(options.model, size, options.rounds, options.keep_memory)
         mark = min(seconds for name, seconds in times.items() if name.startswith("torch"))
         print(f"{options.model}, {size} × {size}")
         for name, seconds in times.items():
