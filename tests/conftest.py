@@ -31,6 +31,7 @@ CHECKED = [
     "wct._moments",
     "wct._networks",
     "wct._onednn",
+    "wct._winograd",
     "wct._padding",
     "wct._published",
     "wct._refine",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from . import _onednn
+from . import _onednn, _winograd
 
 Length = int | Int[Array, ""]
 Size = tuple[Length, Length]
@@ -46,7 +46,7 @@ def convolve(
     """
     options = {"doubled": doubled, "relu": relu, "halved": halved}
     if _onednn.is_usable(features, kernel, bias):
-        return _convolve(features, kernel, bias, size, **options, valid=_onednn.convolve)
+        return _convolve(features, kernel, bias, size, **options, valid=_valid_by_onednn)
     valid = _valid_on_cpu if jax.default_backend() == "cpu" else _valid
     return _compiled(features, kernel, bias, size, **options, valid=valid)
 
@@ -90,6 +90,12 @@ def _valid(features: Array, kernel: Array, bias: Array, *, relu: bool, padding="
     result = lax.conv_general_dilated(features, kernel, (1, 1), padding, dimension_numbers=numbers)
     result = result + bias[None, None, None]
     return jax.nn.relu(result) if relu else result
+
+
+def _valid_by_onednn(features: Array, kernel: Array, bias: Array, *, relu: bool) -> Array:
+    """The same for arrays at hand."""
+    module = _winograd if _winograd.pays(features, kernel) else _onednn
+    return module.convolve(features, kernel, bias, relu=relu)
 
 
 def _valid_on_cpu(features: Array, kernel: Array, bias: Array, *, relu: bool) -> Array:

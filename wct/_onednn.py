@@ -1,7 +1,9 @@
-"""oneDNN's convolution, which jaxlib carries for CPUs; XLA's own takes up to seven times as long.
+"""oneDNN's convolution and matrix product, which jaxlib carries for CPUs.
 
-It is a call of its own for arrays at hand. Inside larger programs it would be in the way: one that
-contains it can be neither differentiated nor kept on disk.
+XLA's own convolution takes up to seven times as long, its products of small matrices twice.
+
+They are calls of their own for arrays at hand. Inside larger programs they would be in the way: one
+that contains them can be neither differentiated nor kept on disk.
 """
 
 import functools
@@ -12,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-_CALL = "__onednn$convolution"
+_NAME = "__onednn${}"
 _LAYOUTS = {
     "input": {"data": {"batch_dim": "0", "spatial_dims": ["1", "2"], "feature_dim": "3"}},
     "kernel": {
@@ -34,6 +38,9 @@ _WINDOW = {
     "pad_left": ["0", "0"],
     "pad_right": ["0", "0"],
 }
+
+_OUTPUTS = 16
+"""How many output channels it computes at a time, however few there are."""
 
 _compiling = threading.Lock()
 
@@ -76,11 +83,42 @@ def convolve(
         bias: One number an output channel.
         relu: Whether negative values become zero after it.
     """
-    return _program(features.shape, kernel.shape, relu)(features, kernel, bias)
+    rows, *_, outputs = kernel.shape
+    if rows * outputs > _OUTPUTS:
+        return _convolution(features.shape, kernel.shape, relu)(features, kernel, bias)
+    side_by_side, none = _outputs_of_rows(kernel)
+    parts = _convolution(features.shape, side_by_side.shape, False)(features, side_by_side, none)
+    return _add_rows(parts, bias, rows, relu)
+
+
+def multiply(
+    left: Float[Array, "batch rows inner"], right: Float[Array, "batch inner columns"]
+) -> Float[Array, "batch rows columns"]:
+    """Multiply matrices."""
+    return _product(left.shape, right.shape)(left, right)
+
+
+@jax.jit
+def _outputs_of_rows(kernel: Array) -> tuple[Array, Array]:
+    """Return a kernel of one row, with the outputs of each row side by side, and its bias."""
+    side_by_side = jnp.concatenate(jnp.split(kernel, len(kernel)), -1)
+    return side_by_side, jnp.zeros(side_by_side.shape[-1], kernel.dtype)
+
+
+@functools.partial(jax.jit, static_argnames=("rows", "relu"))
+def _add_rows(parts: Array, bias: Array, rows: int, relu: bool) -> Array:
+    """Add what each of the kernel's rows gives where it belongs."""
+    height = parts.shape[1] - rows + 1
+    shares = [
+        lax.slice_in_dim(share, row, row + height, axis=1)
+        for row, share in enumerate(jnp.split(parts, rows, axis=-1))
+    ]
+    result = functools.reduce(jnp.add, shares) + bias[None, None, None]
+    return jax.nn.relu(result) if relu else result
 
 
 @functools.cache
-def _program(features: tuple[int, ...], kernel: tuple[int, ...], relu: bool) -> Callable:
+def _convolution(features: tuple[int, ...], kernel: tuple[int, ...], relu: bool) -> Callable:
     batch, height, width, _ = features
     rows, columns, _, outputs = kernel
     shape = batch, height - rows + 1, width - columns + 1, outputs
@@ -91,13 +129,28 @@ def _program(features: tuple[int, ...], kernel: tuple[int, ...], relu: bool) -> 
         "window": _WINDOW,
         "fusions": {"ops": ["BIAS", "RELU"] if relu else ["BIAS"]},
     }
-    call = jax.ffi.ffi_call(
-        _CALL,
+    call = _call("convolution", shape, {"onednn_conv_config": config})
+    return _compile(call, features, kernel, (outputs,))
+
+
+@functools.cache
+def _product(left: tuple[int, ...], right: tuple[int, ...]) -> Callable:
+    config = {"transpose_a": False, "transpose_b": False}
+    call = _call("matmul", (*left[:2], right[2]), {"onednn_matmul_config": config})
+    return _compile(call, left, right)
+
+
+def _call(name: str, shape: tuple[int, ...], config: dict[str, Any]) -> Callable:
+    return jax.ffi.ffi_call(
+        _NAME.format(name),
         jax.ShapeDtypeStruct(shape, np.float32),
         custom_call_api_version=1,
-        legacy_backend_config=json.dumps({"onednn_conv_config": config}),
+        legacy_backend_config=json.dumps(config),
     )
-    arguments = [jax.ShapeDtypeStruct(each, np.float32) for each in (features, kernel, (outputs,))]
+
+
+def _compile(call: Callable, *shapes: tuple[int, ...]) -> Callable:
+    arguments = [jax.ShapeDtypeStruct(each, np.float32) for each in shapes]
     lowered = jax.jit(lambda *arrays: call(*arrays)).lower(*arguments)
     # jaxlib fails at writing such a program; it is compiled within milliseconds.
     name = "jax_persistent_cache_min_compile_time_secs"
@@ -112,15 +165,17 @@ def _program(features: tuple[int, ...], kernel: tuple[int, ...], relu: bool) -> 
 
 @functools.cache
 def _is_there() -> bool:
-    """Try the call, of which jaxlib promises nothing, against the definition."""
+    """Try both calls, of which jaxlib promises nothing, against the definition."""
     rng = np.random.default_rng(0)
     features, kernel, bias = (
-        rng.normal(size=size).astype(np.float32) for size in ((2, 5, 6, 3), (3, 3, 3, 4), 4)
+        rng.normal(size=size).astype(np.float32) for size in ((2, 5, 6, 3), (3, 3, 3, 8), 8)
     )
     windows = np.lib.stride_tricks.sliding_window_view(features, (3, 3), (1, 2))
     wanted = np.maximum(np.einsum("nyxirc,rcio->nyxo", windows, kernel) + bias, 0)
+    left, right = features[..., 0], np.swapaxes(features[..., 1], 1, 2)
     try:
-        found = convolve(*map(jax.numpy.asarray, (features, kernel, bias)), relu=True)
+        found = convolve(*map(jnp.asarray, (features, kernel, bias)), relu=True)
+        product = multiply(jnp.asarray(left), jnp.asarray(right))
     except (RuntimeError, ValueError):
         return False
-    return np.allclose(found, wanted, atol=1e-4)
+    return np.allclose(found, wanted, atol=1e-4) and np.allclose(product, left @ right, atol=1e-4)

@@ -53,17 +53,16 @@ def torchs(model, size):
 
 
 def work(prepare, model, size, keep, pipe):
-    """Time each function once whenever told to; in the end, tell the process's peak memory."""
+    """Time each function whenever told to; in the end, tell the process's peak memory."""
     if keep:
         from wct._malloc import keep_memory
 
         keep_memory()
     functions = prepare(model, size)
-    for function in functions.values():
-        function()
     while pipe.recv():
         times = {}
         for name, function in functions.items():
+            function()  # caches are cold after the other's turn
             start = time.perf_counter()
             function()
             times[name] = time.perf_counter() - start

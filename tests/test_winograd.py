@@ -1,0 +1,65 @@
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wct import _onednn, _winograd
+from wct._convolution import convolve
+
+pytestmark = pytest.mark.skipif(not _onednn.is_usable(), reason="this jaxlib is without oneDNN")
+
+
+def make_layer(batch, height, width, inputs, outputs):
+    """Features that are not negative, as after a ReLU, and a kernel."""
+    rng = np.random.default_rng(0)
+    sizes = (batch, height, width, inputs), (3, 3, inputs, outputs), outputs
+    features, kernel, bias = (rng.normal(size=size).astype(np.float32) for size in sizes)
+    return jnp.asarray(np.maximum(features, 0)), jnp.asarray(kernel), jnp.asarray(bias)
+
+
+def check(found, layer, relu):
+    features, kernel, bias = layer
+    for ours, each in zip(found, features, strict=True):
+        wanted = oracle.convolve(each, kernel, bias)
+        wanted = oracle.relu(wanted) if relu else wanted
+        np.testing.assert_allclose(ours, wanted, atol=3e-5 * np.abs(wanted).max())
+
+
+@settings(max_examples=20)
+@given(
+    batch=st.integers(1, 3),
+    height=st.integers(2, 15),
+    width=st.integers(2, 15),
+    inputs=st.integers(1, 3),
+    outputs=st.integers(1, 3),
+    relu=st.booleans(),
+)
+def test_it_is_the_definition(batch, height, width, inputs, outputs, relu):
+    layer = make_layer(batch, height, width, inputs, outputs)
+    surrounded = jnp.pad(layer[0], ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    check(_winograd.convolve(surrounded, *layer[1:], relu=relu), layer, relu)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_bands_are_put_together(monkeypatch, rows):
+    """Of 23 rows of features, which make six of tiles."""
+    layer = make_layer(2, 23, 18, 5, 7)
+    monkeypatch.setattr(_winograd, "_BAND", rows * 4 * 36 * 2 * 5 * 7)
+    surrounded = jnp.pad(layer[0], ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    calls = []
+    transform = _winograd._transform
+    monkeypatch.setattr(_winograd, "_transform", lambda *a: calls.append(a) or transform(*a))
+    check(_winograd.convolve(surrounded, *layer[1:], relu=True), layer, True)
+    assert len(calls) == 6 // rows
+
+
+def test_wide_layers_are_done_by_it(monkeypatch):
+    used = []
+    direct = _winograd.convolve
+    monkeypatch.setattr(_winograd, "convolve", lambda *a, **k: used.append(a) or direct(*a, **k))
+    for channels, side in ((64, 33), (64, 16), (32, 33)):
+        layer = make_layer(1, side, side, channels, channels)
+        check(convolve(*layer, relu=True), layer, True)
+    assert len(used) == 1
