@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,13 +168,13 @@ def stylize(
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
-    reader = StyleReader(stylizer, style_size, budget, allow_large)
     files = Scratch()
     shape, read = _open_content(content, allow_large)
     shape = shape if size is None else fit(shape, size)
     held = GIVEN_BACK if output is None else WRITTEN
     held += MASK * len(masks or ()) + (0 if size is None else RESIZED)
     side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held)
+    reader = StyleReader(stylizer, style_size, budget - held * prod(shape), allow_large)
     if side is not None and (swap is not None or refine):
         raise WctError(
             f"{'refinement' if refine else 'style-swap'} works on whole pictures: give a smaller "
