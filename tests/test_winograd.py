@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
@@ -55,11 +56,22 @@ def test_bands_are_put_together(monkeypatch, rows):
     assert len(calls) == 6 // rows
 
 
-def test_wide_layers_are_done_by_it(monkeypatch):
+@pytest.mark.parametrize(
+    ("side", "channels", "taps", "pays"),
+    [(512, 64, 3, True), (512, 32, 3, False), (128, 64, 3, False), (512, 64, 2, False)],
+)
+def test_it_is_for_large_and_wide_layers(side, channels, taps, pays):
+    features = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((taps, taps, channels, channels), jnp.float32)
+    assert _winograd.pays(features, kernel) is pays
+
+
+def test_layers_are_done_by_it(monkeypatch):
     used = []
-    direct = _winograd.convolve
-    monkeypatch.setattr(_winograd, "convolve", lambda *a, **k: used.append(a) or direct(*a, **k))
-    for channels, side in ((64, 33), (64, 16), (32, 33)):
-        layer = make_layer(1, side, side, channels, channels)
+    ours = _winograd.convolve
+    monkeypatch.setattr(_winograd, "_WORK", 0)
+    monkeypatch.setattr(_winograd, "convolve", lambda *a, **k: used.append(a) or ours(*a, **k))
+    for channels in (64, 32):
+        layer = make_layer(1, 17, 9, channels, channels)
         check(convolve(*layer, relu=True), layer, True)
     assert len(used) == 1

@@ -10,6 +10,7 @@ letters the matrices have.
 from collections.abc import Sequence
 from functools import partial
 from math import ceil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,18 +36,18 @@ _AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0
 _CHANNELS = 64
 """From how many channels on, in and out, it is faster."""
 
-_TILES = 64
-"""From how many tiles on: to transform the kernel takes as long as the products of some."""
+_WORK = 2**28
+"""From how many products a tap on: below, its programs take longer to load than they save."""
 
 _BAND = 10e6
 """Bytes of transformed features to have at once, which a processor's cache holds."""
 
 
-def pays(features: Array, kernel: Array) -> bool:
+def pays(features: Any, kernel: Any) -> bool:
     """Tell whether it is faster here than multiplying at each tap."""
-    batch, height, width, _ = features.shape
-    tiles = batch * _tiles(height) * _tiles(width)
-    return kernel.shape[:2] == (3, 3) and min(kernel.shape[2:]) >= _CHANNELS and tiles >= _TILES
+    *taps, inputs, outputs = kernel.shape
+    work = features.size * outputs
+    return taps == [3, 3] and min(inputs, outputs) >= _CHANNELS and work >= _WORK
 
 
 def convolve(
