@@ -58,7 +58,7 @@ def test_bands_are_put_together(monkeypatch, rows):
 
 @pytest.mark.parametrize(
     ("side", "channels", "taps", "pays"),
-    [(512, 64, 3, True), (512, 32, 3, False), (128, 64, 3, False), (512, 64, 2, False)],
+    [(512, 64, 3, True), (512, 32, 3, False), (64, 64, 3, False), (512, 64, 2, False)],
 )
 def test_it_is_for_large_and_wide_layers(side, channels, taps, pays):
     features = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)

@@ -36,8 +36,8 @@ _AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0
 _CHANNELS = 64
 """From how many channels on, in and out, it is faster."""
 
-_WORK = 2**28
-"""From how many products a tap on: below, its programs take longer to load than they save."""
+_WORK = 2**26
+"""From how many products a tap on: below, more calls take longer than they save."""
 
 _BAND = 10e6
 """Bytes of transformed features to have at once, which a processor's cache holds."""
