@@ -11,6 +11,7 @@ from skimage.data import astronaut, coffee
 
 import wct
 from training.export import PROBE, probe
+from wct import _winograd
 from wct._by_name import find_transform
 from wct._drawn import draw_style
 from wct._image import resize
@@ -95,6 +96,12 @@ def compare(networks, levels):
 def test_the_chain_is_the_papers(networks, levels):
     """Whether a covariance is singular or nearly so, as level 4's is here, or not."""
     assert compare(networks, levels).max() < 2e-3
+
+
+def test_so_it_is_by_winograds_convolution(networks, monkeypatch):
+    """Which layers of so small a picture are done without."""
+    monkeypatch.setattr(_winograd, "_WORK", 0)
+    assert compare(networks, (5, 4, 3, 2, 1)).max() < 2e-3
 
 
 @pytest.mark.parametrize("transform", ["wct", "ot"])
