@@ -4,8 +4,8 @@
 #   training/runs/vgg19.sh VGG19.safetensors PHOTOGRAPHS PAINTINGS TEXTURES
 #
 # One level after the other, as they do not depend on each other: about an hour on 2 CPU cores, by the
-# cost of a step. So far it was run for levels 1 to 4, which are what is shipped; docs/weights.md has
-# the steps and the figures.
+# cost of a step. So far it was run for levels 1 to 4, which are what is shipped, and level 3 was gone
+# on with by --model; docs/weights.md has the steps and the figures.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
