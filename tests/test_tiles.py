@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import wct
-from wct import _memory
+from wct import _memory, _styles
 from wct._errors import ImageError, WctError
 from wct._memory import choose_tile, read_memory
 from wct._recipe import Recipe, find_recipe
@@ -232,14 +232,24 @@ def test_a_large_style_is_read_in_tiles(tiny, monkeypatch):
     painting = picture(*LARGE, 2)
     wanted = tiny.read_style(painting)
     monkeypatch.setattr(_memory, "_PROGRAM", 0.0)
-    bytes_of_it = 64 + 16 * 4 + 108 + 12 * 4
-    found = wct.read_style(
-        painting, style_size=1000, memory=bytes_of_it * 250 * 250 + 14 * 384 * 512, model=tiny
-    )
+    memory = _memory._in_tiles(250 * 250, tiny.encoder.widths) + 14 * painting.size / 3
+    found = wct.read_style(painting, style_size=1000, memory=memory, model=tiny)
     scale = np.abs(wanted.levels[4].covariance).max()
     np.testing.assert_allclose(
         found.levels[4].covariance, wanted.levels[4].covariance, rtol=0, atol=1e-6 * scale
     )
+
+
+@pytest.mark.parametrize(("tile", "left"), [(None, 1e9 - 14 * 64 * 80), (96, 1e9)])
+def test_a_style_has_the_memory_that_the_picture_leaves(tiny, monkeypatch, tile, left):
+    """Unless the user says how large tiles are."""
+    budgets = []
+    monkeypatch.setattr(
+        _styles, "choose_tile", lambda *each: budgets.append(each[3]) or choose_tile(*each)
+    )
+    content, painting = picture(64, 80, 1), picture(64, 80, 2)
+    wct.stylize(content, painting, memory=1e9, tile=tile, levels=(2, 1), model=tiny)
+    assert budgets == [left]
 
 
 def test_a_large_texture_is_made_in_tiles(tiny, monkeypatch):
@@ -247,7 +257,8 @@ def test_a_large_texture_is_made_in_tiles(tiny, monkeypatch):
     wanted = np.int16(run())
     monkeypatch.setattr(_memory, "_PROGRAM", 0.0)
     monkeypatch.setattr(_memory, "_MOST", SMALL_TILE)
-    found = np.int16(run(memory=284 * 97 * 97 + 14 * 144 * 176))
+    memory = _memory._in_tiles(97 * 97, tiny.encoder.widths) + 14 * 144 * 176
+    found = np.int16(run(memory=memory))
     assert np.abs(found - wanted).max() <= 1
 
 

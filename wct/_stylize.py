@@ -174,7 +174,9 @@ def stylize(
     held = GIVEN_BACK if output is None else WRITTEN
     held += MASK * len(masks or ()) + (0 if size is None else RESIZED)
     side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held)
-    reader = StyleReader(stylizer, style_size, budget - held * prod(shape), allow_large)
+    # With tiles of the user's own, what the picture takes is the user's affair.
+    left = budget - held * prod(shape) if tile is None else budget
+    reader = StyleReader(stylizer, style_size, left, allow_large)
     if side is not None and (swap is not None or refine):
         raise WctError(
             f"{'refinement' if refine else 'style-swap'} works on whole pictures: give a smaller "
