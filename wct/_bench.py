@@ -15,7 +15,7 @@ from PIL import Image
 from ._errors import WctError
 from ._image import to_bytes, to_floats
 from ._malloc import keep_memory
-from ._memory import DEFAULT_MEMORY, GIVEN_BACK, choose_tile, read_memory
+from ._memory import DEFAULT_MEMORY, GIVEN_BACK, choose_tile, left_by, read_memory
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
         for drawn in (draw_scene(384, 384), draw_style("strokes", 384))
     )
 
-    reader = StyleReader(stylizer, task.size, task.budget - GIVEN_BACK * task.size**2)
+    left = left_by(shape, task.budget, task.wanted, GIVEN_BACK)
+    reader = StyleReader(stylizer, task.size, left)
 
     def read():
         style = reader.measure(painting)

@@ -93,6 +93,14 @@ def choose_tile(
     )
 
 
+def left_by(size: tuple[int, int], budget: float, tile: int | None, held: float) -> float:
+    """Return the bytes that a picture leaves of a budget, for its style; see `choose_tile`.
+
+    With tiles of the user's own, what the picture takes is the user's affair.
+    """
+    return budget - prod(size) * held if tile is None else budget
+
+
 @contextlib.contextmanager
 def telling() -> Iterator[None]:
     """Say in one line that a device is out of memory, and what to do.

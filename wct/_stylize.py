@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from ._memory import (
     RESIZED,
     WRITTEN,
     choose_tile,
+    left_by,
     read_memory,
     telling,
 )
@@ -174,8 +174,7 @@ def stylize(
     held = GIVEN_BACK if output is None else WRITTEN
     held += MASK * len(masks or ()) + (0 if size is None else RESIZED)
     side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held)
-    # With tiles of the user's own, what the picture takes is the user's affair.
-    left = budget - held * prod(shape) if tile is None else budget
+    left = left_by(shape, budget, tile, held)
     reader = StyleReader(stylizer, style_size, left, allow_large)
     if side is not None and (swap is not None or refine):
         raise WctError(

@@ -57,14 +57,7 @@ def convolve(
     *,
     relu: bool,
 ) -> Float[Array, "batch _ _ outputs"]:
-    """Convolve features that are not continued, to within 10⁻⁴ of the largest result.
-
-    Args:
-        features: Features, NHWC.
-        kernel: Kernel, HWIO.
-        bias: One number an output channel.
-        relu: Whether negative values become zero after it.
-    """
+    """Convolve as `_onednn.convolve` does, to within 10⁻⁴ of the largest result."""
     batch, height, width, _ = features.shape
     rows, columns = _tiles(height), _tiles(width)
     a_row = 4 * len(_BT) ** 2 * batch * columns * max(kernel.shape[2:])
