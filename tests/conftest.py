@@ -19,7 +19,9 @@ import jaxtyping  # noqa: E402
 # Left out are those whose annotations are never evaluated, and `wct._recipe`, which takes
 # whole numbers for floats, as users write them.
 CHECKED = [
+    "wct._at_hand",
     "wct._augment",
+    "wct._border",
     "wct._by_name",
     "wct._chain",
     "wct._convert",

@@ -5,10 +5,12 @@ from conftest import assert_picture, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wct._border import surround
 from wct._buckets import to_bucket
 from wct._chain import repaint
-from wct._convolution import _surround, convolve
+from wct._convolution import Layer
 from wct._mixing import stack_styles
+from wct._networks import run_layers
 from wct._padding import to_canvas, to_common_canvas
 from wct._recipe import Recipe
 
@@ -47,9 +49,9 @@ def test_a_layer_sees_nothing_beyond_the_picture(size, doubled, halved):
     canvas = np.full((2, 8, 10, 4), 1e6, np.float32)
     canvas[:, : size[0], : size[1]] = rng.normal(size=(2, *size, 4))
     alone = jnp.asarray(canvas[:, : size[0], : size[1]])
-    options = {"doubled": doubled, "relu": True, "halved": halved}
-    wanted = convolve(alone, kernel, bias, **options)
-    found = convolve(jnp.asarray(canvas), kernel, bias, size=size, **options)
+    layer = Layer(kernel, bias, doubled, relu=True, halved=halved)
+    [wanted] = run_layers(alone, [layer])
+    [found] = run_layers(jnp.asarray(canvas), [layer], size=size)
     rows, columns = wanted.shape[1:3]
     np.testing.assert_allclose(found[:, :rows, :columns], wanted, rtol=1e-5, atol=1e-5)
 
@@ -99,5 +101,5 @@ def test_one_program_serves_a_bucket(tiny):
         assert to_common_canvas(content).shape == (1, 288, 288, 3)
         result = tiny(content, style, Recipe(levels=(2, 1)))
         assert_picture(np.asarray(result), content)
-        counts.append(_surround._cache_size())
+        counts.append(surround._cache_size())
     assert counts[0] == counts[1] == counts[2]

@@ -7,9 +7,9 @@ from conftest import WIDTHS, fill, picture
 from flax import nnx
 from scipy.ndimage import correlate
 
-from wct._convolution import convolve, halve
+from wct._convolution import Layer, convolve, halve
 from wct._layers import LEVELS, layer_channels, layer_names, stride
-from wct._networks import Convolution, Decoder, Encoder, double
+from wct._networks import Convolution, Decoder, Encoder, double, run_layers
 
 HEIGHT, WIDTH = 32, 48
 
@@ -24,7 +24,8 @@ def test_convolution_continues_by_reflection(shape):
     features = rng.normal(size=(2, *shape, 3)).astype(np.float32)
     kernel = rng.normal(size=(3, 3, 3, 4)).astype(np.float32)
     bias = rng.normal(size=4).astype(np.float32)
-    actual = convolve(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias))
+    layer = Layer(jnp.asarray(kernel), jnp.asarray(bias))
+    [actual] = run_layers(jnp.asarray(features), [layer])
     assert actual.shape == (2, *shape, 4)
     for one, result in zip(features, actual, strict=True):
         near(result, oracle.convolve(one, kernel, bias))
@@ -38,7 +39,8 @@ def test_convolution_of_doubled_features(shape, backend, monkeypatch):
     features = rng.normal(size=(2, *shape, 3)).astype(np.float32)
     kernel = rng.normal(size=(3, 3, 3, 4)).astype(np.float32)
     bias = rng.normal(size=4).astype(np.float32)
-    actual = convolve(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias), doubled=True)
+    layer = Layer(jnp.asarray(kernel), jnp.asarray(bias), doubled=True)
+    actual = convolve(jnp.asarray(features), layer)
     for one, result in zip(features, actual, strict=True):
         near(result, oracle.convolve(oracle.upsample(one), kernel, bias))
 
@@ -65,10 +67,9 @@ def test_convolution_is_the_same_on_all_backends(shape, monkeypatch):
     results, paddings = {}, {}
     for backend in ("cpu", "gpu"):
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        results[backend] = convolve(features, kernel, jnp.ones(4))
-        paddings[backend] = str(
-            jax.make_jaxpr(lambda f: convolve(f, kernel, jnp.ones(4)))(features)
-        )
+        layer = Layer(kernel, jnp.ones(4))
+        results[backend] = convolve(features, layer)
+        paddings[backend] = str(jax.make_jaxpr(lambda f: convolve(f, layer))(features))  # noqa: B023
     assert "padding=((1, 1), (1, 1))" in paddings["cpu"]
     assert "padding=((0, 0), (0, 0))" in paddings["gpu"]
     near(results["cpu"], results["gpu"], 1e-6)

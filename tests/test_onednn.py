@@ -5,7 +5,8 @@ import oracle
 import pytest
 
 from wct import _onednn
-from wct._convolution import convolve
+from wct._convolution import Layer
+from wct._networks import run_layers
 
 
 @pytest.fixture(params=[4, 17], ids="{} outputs".format)
@@ -26,6 +27,12 @@ def lacking(monkeypatch):
     yield
     for each in kept:
         each.cache_clear()
+
+
+def run(layer):
+    features, *weights = layer
+    [found] = run_layers(features, [Layer(*weights)])
+    return found
 
 
 def wanted(layer):
@@ -57,7 +64,7 @@ def test_matrices_are_multiplied():
 @pytest.mark.usefixtures("lacking")
 def test_where_it_is_lacking_xla_convolves(layer):
     assert not _onednn.is_usable(*layer)
-    for ours, theirs in zip(convolve(*layer), wanted(layer), strict=True):
+    for ours, theirs in zip(run(layer), wanted(layer), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
@@ -84,7 +91,7 @@ def test_programs_are_not_written_to_disk(layer, tmp_path):
             jax.config.update(name, value)
         compilation_cache.reset_cache()
         _onednn._convolution.cache_clear()
-        found = convolve(*layer)
+        found = run(layer)
         assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
         jax.jit(lambda array: array * 41)(layer[2])
     finally:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wct import _onednn, _winograd
-from wct._convolution import convolve
+from wct._convolution import Layer
+from wct._networks import run_layers
 
 pytestmark = pytest.mark.skipif(not _onednn.is_usable(), reason="this jaxlib is without oneDNN")
 
@@ -73,5 +74,6 @@ def test_layers_are_done_by_it(monkeypatch):
     monkeypatch.setattr(_winograd, "convolve", lambda *a, **k: used.append(a) or ours(*a, **k))
     for channels in (64, 32):
         layer = make_layer(1, 17, 9, channels, channels)
-        check(convolve(*layer, relu=True), layer, True)
+        [found] = run_layers(layer[0], [Layer(*layer[1:], relu=True)])
+        check(found, layer, True)
     assert len(used) == 1

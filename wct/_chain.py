@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._convolution import Size
+from ._border import Size
 from ._level import as_style, average, decode, find_maps, measure, restyle
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
@@ -81,7 +81,7 @@ def _repaint(
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
     canvas, level = mirror(canvas, size), decoder.level
-    features = encoder(canvas, level, size=in_cells(size, 1))[-1]
+    features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
     content = measure(features, coverage(features, size, level), cells)
     if patches is None:

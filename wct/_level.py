@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._border import Size
 from ._by_name import find_transform
-from ._convolution import Size
 from ._layers import stride
 from ._masks import steady
 from ._moments import Moments, moments

@@ -7,17 +7,48 @@ Reference: K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Larg
 Recognition", ICLR 2015.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ._convolution import Size, convolve
+from ._at_hand import convolve_in_turn
+from ._border import Size
+from ._convolution import Layer, convolve, size_after
 from ._layers import layer_channels, layer_names
+from ._onednn import is_usable
+
+
+def run_layers(
+    features: Float[Array, "batch height width _"],
+    layers: Sequence[Layer],
+    *,
+    size: Size | None = None,
+    kept: Collection[int] | None = None,
+) -> list[Float[Array, "batch _ _ _"]]:
+    """Run layers in turn.
+
+    Args:
+        features: Features, NHWC.
+        layers: The layers.
+        size: As of `convolve`, at the start.
+        kept: After which layers the features are wanted; after the last one by default.
+
+    Returns:
+        The features after each of these layers.
+    """
+    kept = (len(layers) - 1,) if kept is None else kept
+    if is_usable(features, layers):
+        return convolve_in_turn(features, layers, size, kept)
+    found = []
+    for index, layer in enumerate(layers):
+        features = convolve(features, layer, size)
+        size = None if size is None else size_after(layer, size)
+        if index in kept:
+            found.append(features)
+    return found
 
 
 class Convolution(nnx.Module):
@@ -34,12 +65,15 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs))
 
     def __call__(
-        self,
-        features: Float[Array, "batch height width inputs"],
-        **options: Any,
-    ) -> Float[Array, "batch _ _ outputs"]:
-        """Convolve features; see `convolve` for the options."""
-        return convolve(features, self.kernel[...], self.bias[...], **options)
+        self, features: Float[Array, "batch height width inputs"]
+    ) -> Float[Array, "batch height width outputs"]:
+        """Convolve features."""
+        [result] = run_layers(features, [self.layer()])
+        return result
+
+    def layer(self, **options: bool) -> Layer:
+        """Return it as a layer, with options that `Layer` has."""
+        return Layer(self.kernel[...], self.bias[...], **options)
 
 
 class Encoder(nnx.Module):
@@ -78,16 +112,22 @@ class Encoder(nnx.Module):
             The features relu1_1 … relu`depth`_1, each `(batch, height / stride, width / stride,
             channels)`.
         """
-        features, levels = images, []
         names = layer_names(depth)
-        for name, following in pairwise([*names, ""]):
-            starts_block, ends_block = (each.endswith("_1") for each in (name, following))
-            features = self.layers[name](features, relu=True, halved=ends_block, size=size)
-            if starts_block:
-                levels.append(features)
-            if ends_block:
-                size = jax.tree.map(lambda length: length // 2, size)
-        return levels
+        kept = [index for index, name in enumerate(names) if _starts_block(name)]
+        return run_layers(images, self._plan(depth), size=size, kept=kept)
+
+    def encode(
+        self, images: Float[Array, "batch height width 3"], level: int, *, size: Size | None = None
+    ) -> Float[Array, "batch _ _ _"]:
+        """Encode images to the features of one level alone."""
+        [features] = run_layers(images, self._plan(level), size=size)
+        return features
+
+    def _plan(self, depth: int) -> list[Layer]:
+        return [
+            self.layers[name].layer(relu=True, halved=_starts_block(following))
+            for name, following in pairwise([*layer_names(depth), ""])
+        ]
 
 
 class Decoder(nnx.Module):
@@ -123,14 +163,15 @@ class Decoder(nnx.Module):
             features: Features of this level.
             size: How many of the rows and columns are a picture's, in cells, as of the encoder.
         """
-        doubled = False
-        for name in reversed(layer_names(self.level)):
-            relu = name != "conv1_1" or self.final_relu
-            features = self.layers[name](features, doubled=doubled, relu=relu, size=size)
-            if doubled:
-                size = jax.tree.map(lambda length: 2 * length, size)
-            doubled = name.endswith("_1")
-        return features
+        names = layer_names(self.level)[::-1]
+        layers = [
+            self.layers[name].layer(
+                doubled=_starts_block(before), relu=name != "conv1_1" or self.final_relu
+            )
+            for before, name in pairwise(["", *names])
+        ]
+        [images] = run_layers(features, layers, size=size)
+        return images
 
 
 def double(
@@ -138,3 +179,7 @@ def double(
 ) -> Float[Array, "batch _ _ channels"]:
     """Nearest-neighbour upsampling by two."""
     return jnp.repeat(jnp.repeat(features, 2, axis=1), 2, axis=2)
+
+
+def _starts_block(name: str) -> bool:
+    return name.endswith("_1")

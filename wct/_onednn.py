@@ -32,12 +32,7 @@ _LAYOUTS = {
     },
     "output": {"data": {"batch_dim": "0", "spatial_dims": ["1", "2"], "feature_dim": "3"}},
 }
-_WINDOW = {
-    "strides": ["1", "1"],
-    "window_dilations": ["1", "1"],
-    "pad_left": ["0", "0"],
-    "pad_right": ["0", "0"],
-}
+_STEPS = {"strides": ["1", "1"], "window_dilations": ["1", "1"]}
 
 _OUTPUTS = 16
 """How many output channels it computes at a time, however few there are."""
@@ -74,6 +69,7 @@ def convolve(
     bias: Float[Array, " outputs"],
     *,
     relu: bool,
+    border: int = 0,
 ) -> Float[Array, "batch _ _ outputs"]:
     """Convolve features that are not continued.
 
@@ -82,13 +78,14 @@ def convolve(
         kernel: Kernel, HWIO.
         bias: One number an output channel.
         relu: Whether negative values become zero after it.
+        border: Rows and columns all round the result that it shall have room for.
     """
     rows, *_, outputs = kernel.shape
-    if rows * outputs > _OUTPUTS:
-        return _convolution(features.shape, kernel.shape, relu)(features, kernel, bias)
+    if border or rows * outputs > _OUTPUTS:
+        return _convolution(features.shape, kernel.shape, relu, border)(features, kernel, bias)
     side_by_side, none = _outputs_of_rows(kernel)
-    parts = _convolution(features.shape, side_by_side.shape, False)(features, side_by_side, none)
-    return _add_rows(parts, bias, rows, relu)
+    convolution = _convolution(features.shape, side_by_side.shape, False, 0)
+    return _add_rows(convolution(features, side_by_side, none), bias, rows, relu)
 
 
 def multiply(
@@ -118,15 +115,18 @@ def _add_rows(parts: Array, bias: Array, rows: int, relu: bool) -> Array:
 
 
 @functools.cache
-def _convolution(features: tuple[int, ...], kernel: tuple[int, ...], relu: bool) -> Callable:
+def _convolution(
+    features: tuple[int, ...], kernel: tuple[int, ...], relu: bool, border: int
+) -> Callable:
     batch, height, width, _ = features
     rows, columns, _, outputs = kernel
-    shape = batch, height - rows + 1, width - columns + 1, outputs
+    shape = batch, height - rows + 1 + 2 * border, width - columns + 1 + 2 * border, outputs
+    padding = 2 * [str(border)]
     config = {
         "dims": "4",
         "feature_groups": "1",
         **_LAYOUTS,
-        "window": _WINDOW,
+        "window": {**_STEPS, "pad_left": padding, "pad_right": padding},
         "fusions": {"ops": ["BIAS", "RELU"] if relu else ["BIAS"]},
     }
     call = _call("convolution", shape, {"onednn_conv_config": config})

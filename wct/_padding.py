@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._border import Size
 from ._buckets import to_bucket, to_cells
-from ._convolution import Size
 from ._layers import LEVELS, stride
 
 

@@ -15,7 +15,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float
 
-from ._convolution import Size
+from ._border import Size
 from ._errors import WctError
 from ._moments import Moments
 from ._networks import Encoder
@@ -226,7 +226,7 @@ def _relative(
 def _encode_content(
     encoder: Encoder, canvas: Float[Array, "1 height width 3"], size: Size
 ) -> Float[Array, "1 _ _ channels"]:
-    return encoder(mirror(canvas, size), _CONTENT_LEVEL)[-1]
+    return encoder.encode(mirror(canvas, size), _CONTENT_LEVEL)
 
 
 @jax.jit

@@ -17,8 +17,8 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
+from ._border import Size
 from ._buckets import to_cells
-from ._convolution import Size
 from ._image import to_bytes
 from ._layers import LEVELS, stride
 from ._level import Content, as_style, average, decode, find_maps, measure, restyle
@@ -345,7 +345,7 @@ def _paint(
     def paint_some(some):
         tiles, features, masks = some
         if features is None:
-            features = encoder(tiles, decoder.level, size=_size(tiles))[-1]
+            features = encoder.encode(tiles, decoder.level, size=_size(tiles))
         regions = _regions(masks)
         cells = None if regions is None else average(regions, decoder.level)
         mapped = restyle(features, maps, cells)

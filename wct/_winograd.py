@@ -56,6 +56,7 @@ def convolve(
     bias: Float[Array, " outputs"],
     *,
     relu: bool,
+    border: int = 0,
 ) -> Float[Array, "batch _ _ outputs"]:
     """Convolve as `_onednn.convolve` does, to within 10⁻⁴ of the largest result."""
     batch, height, width, _ = features.shape
@@ -70,7 +71,7 @@ def convolve(
         tiles = _transform(features, 4 * first, band)
         products = _onednn.multiply(tiles, transformed)
         parts.append(_transform_back(products, bias, (batch, band, columns), relu))
-    return _join(parts, height - 2, width - 2)
+    return _join(parts, height - 2, width - 2, border)
 
 
 def _tiles(length: int) -> int:
@@ -87,9 +88,10 @@ def _pad(features: Array, missing: tuple[int, int]) -> Array:
     return jnp.pad(features, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
 
 
-@partial(jax.jit, static_argnames=("height", "width"))
-def _join(parts: list[Array], height: int, width: int) -> Array:
-    return jnp.concatenate(parts, 1)[:, :height, :width]
+@partial(jax.jit, static_argnames=("height", "width", "border"))
+def _join(parts: list[Array], height: int, width: int, border: int) -> Array:
+    result, room = jnp.concatenate(parts, 1)[:, :height, :width], (border, border)
+    return jnp.pad(result, ((0, 0), room, room, (0, 0)))
 
 
 @jax.jit

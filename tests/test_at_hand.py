@@ -1,0 +1,104 @@
+"""Layers in turn, each of which leaves the border for the next, are as each by itself."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wct import _onednn, _winograd
+from wct._border import renew, surround
+from wct._convolution import Layer, convolve, size_after
+from wct._networks import run_layers
+
+needed = pytest.mark.skipif(not _onednn.is_usable(), reason="this jaxlib is without oneDNN")
+
+KINDS = st.sampled_from([(False, False), (False, False), (True, False), (False, True)])
+
+
+def one_by_one(features, layers, size):
+    """By XLA, with a border added for each, of the picture alone."""
+    features, found = features[:, : size[0], : size[1]], []
+    for layer in layers:
+        features = convolve(features, layer)
+        found.append(features)
+    return found
+
+
+@st.composite
+def cases(draw):
+    """Some layers, and features of which a part is the picture."""
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    channels, layers = draw(st.integers(1, 3)), []
+    inputs = channels
+    for doubled, halved in draw(st.lists(KINDS, min_size=1, max_size=4)):
+        outputs = draw(st.sampled_from([2, 5, 17]))
+        kernel, bias = rng.normal(size=(3, 3, inputs, outputs)), rng.normal(size=outputs)
+        weights = [jnp.asarray(each, jnp.float32) for each in (kernel, bias)]
+        layers.append(Layer(*weights, doubled, relu=draw(st.booleans()), halved=halved))
+        inputs = outputs
+    halvings = 2 ** sum(layer.halved for layer in layers)
+    size, beyond = (
+        tuple(halvings * draw(st.integers(least, 4)) for _ in range(2)) for least in (1, 0)
+    )
+    canvas = (side + more for side, more in zip(size, beyond, strict=True))
+    features = jnp.asarray(rng.normal(size=(2, *canvas, channels)), jnp.float32)
+    return features, layers, size
+
+
+@needed
+@given(cases(), st.data())
+def test_in_turn_as_one_by_one(case, data):
+    features, layers, size = case
+    last = len(layers) - 1
+    kept = [*sorted(data.draw(st.sets(st.integers(0, max(last - 1, 0))))), last]
+    kept = sorted(set(kept))
+    found = run_layers(features, layers, size=size, kept=kept)
+    wanted = one_by_one(features, layers, size)
+    assert len(found) == len(kept)
+    for index, ours in zip(kept, found, strict=True):
+        theirs = wanted[index]
+        ours = ours[:, : theirs.shape[1], : theirs.shape[2]]
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
+
+
+@needed
+def test_wide_layers_leave_borders_too(monkeypatch):
+    monkeypatch.setattr(_winograd, "_WORK", 0)
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 3, 64, 64)), rng.normal(size=64)
+    layer = Layer(*(jnp.asarray(each, jnp.float32) for each in (kernel, bias)), relu=True)
+    features = jnp.asarray(rng.normal(size=(1, 7, 9, 64)), jnp.float32)
+    [found] = run_layers(features, [layer, layer])
+    *_, wanted = one_by_one(features, [layer, layer], (7, 9))
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@given(
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    beyond=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    distance=st.integers(0, 1),
+)
+def test_a_border_renewed_is_as_one_added(size, beyond, distance):
+    rows, columns = (side + more for side, more in zip(size, beyond, strict=True))
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(2, rows, columns, 3)), jnp.float32)
+    added = surround(features, size, distance)
+    room = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=7)
+    renewed = renew(room, size, distance)
+    height, width = (side + 2 for side in size)
+    np.testing.assert_array_equal(renewed[:, :height, :width], added[:, :height, :width])
+
+
+def test_what_is_added_is_numpys():
+    features = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
+    for distance, mode in ((1, "reflect"), (0, "edge")):
+        wanted = np.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode)
+        np.testing.assert_array_equal(surround(jnp.asarray(features), None, distance), wanted)
+
+
+def test_sizes_go_through_layers():
+    weights = jnp.zeros((3, 3, 1, 1)), jnp.zeros(1)
+    for options, size in (({}, (6, 4)), ({"doubled": True}, (12, 8)), ({"halved": True}, (3, 2))):
+        layer = Layer(*weights, **options)
+        assert size_after(layer, (6, 4)) == size
+        assert convolve(jnp.zeros((1, 6, 4, 1)), layer).shape[1:3] == size
