@@ -30,6 +30,30 @@ def test_memory_is_not_taken_anew():
     assert faults[0] < 100 < faults[1]
 
 
+HOLES = """
+import wct._malloc
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+wct._malloc.keep_memory()
+kept, freed = [], []
+for _ in range(100):
+    freed.append(bytearray(b"1") * 1_000_000)
+    kept.append(bytearray(b"1") * 1_000)
+del freed
+before = resident()
+wct._malloc.give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's")
+def test_holes_are_given_back():
+    command = [sys.executable, "-c", HOLES]
+    freed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert int(freed) > 50e6
+
+
 def test_elsewhere_nothing_happens():
     script = "import platform; platform.libc_ver = lambda: ('', '')\n" + SCRIPT
     subprocess.run([sys.executable, "-c", script, "kept"], check=True, capture_output=True)

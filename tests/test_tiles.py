@@ -83,11 +83,11 @@ def test_tiles_that_fit_are_as_few_and_smaller(length, more, halo):
     count = len(spans(length, most, halo))
     found = fit(length, most, halo)
     assert found <= most
-    assert found % 64 == 0 or found == most
+    assert found % 16 == 0 or found == most
     assert len(spans(length, found, halo)) == count
-    if found > 2 * halo + 64:  # 64 pixels less do not do
+    if found > 2 * halo + 16:  # 16 pixels less do not do
         canvas = -(-length // 16) * 16
-        assert count * (found - 64) - (count - 1) * 2 * halo < canvas
+        assert count * (found - 16) - (count - 1) * 2 * halo < canvas
 
 
 @pytest.mark.parametrize("level", LEVELS)

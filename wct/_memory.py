@@ -20,13 +20,13 @@ _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _MOST = 1664
 """Side of the largest tiles: larger ones have fewer halos, but take no less time."""
 
-_PROGRAM = 0.7e9
+_PROGRAM = 0.5e9
 """Bytes of the libraries and of compiled programs."""
 
-_AT_WORK, _A_CHANNEL = 204, 16
+_AT_WORK, _A_CHANNEL = 304, 16
 """Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
 
-_WAITING, _A_CHANNEL_WAITING = 64, 8
+_WAITING, _A_CHANNEL_WAITING = 16, 4
 """The same for tiles, of which the next is handed over and the last taken back meanwhile."""
 
 GIVEN_BACK, WRITTEN = 14, 5

@@ -5,6 +5,7 @@ import os
 import tempfile
 import weakref
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Scratch:
 
     def __init__(self):
         self.folder: Path | None = None
-        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._maps: weakref.WeakKeyDictionary[mmap.mmap, _Mapped] = weakref.WeakKeyDictionary()
 
     def new(self, shape: tuple[int, ...], dtype: type, name: str | None = None) -> np.ndarray:
         """Make an array of zeros, and with a name one that can become a checkpoint.
@@ -38,9 +39,8 @@ class Scratch:
                 file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
             else:
                 file = (self.folder / f"{name}.part").open("w+b")
-            with file:
-                _reserve(file.fileno(), size)
-                return self._map(file.fileno(), shape, dtype)
+            _reserve(file.fileno(), size)
+            return self._map(file, shape, dtype)
         except OSError as error:
             raise WctError(
                 f"no room for {size / 1e9:.1f} GB of intermediate pictures in {folder} "
@@ -61,8 +61,20 @@ class Scratch:
         """Return the checkpoint of this name, or None."""
         if self.folder is None or not (self.folder / name).is_file():
             return None
-        with (self.folder / name).open("r+b") as file:
-            return self._map(file.fileno(), shape, dtype)
+        return self._map((self.folder / name).open("r+b"), shape, dtype)
+
+    def write(self, array: np.ndarray, part: np.ndarray, area: tuple[slice, slice]) -> None:
+        """Write a part of an array that was made here, `(height, width, channels)`.
+
+        It goes to the file: to touch pages of the map for the first time takes longer.
+        """
+        [file] = [mapped.file for mapped in self._maps.values() if mapped.at == array.ctypes.data]
+        rows, columns = area
+        cell, line = (array.strides[axis] for axis in (1, 0))
+        for row, values in zip(range(rows.start, rows.stop), part, strict=True):
+            file.seek(row * line + columns.start * cell)
+            file.write(np.ascontiguousarray(values, array.dtype).data)
+        file.flush()
 
     def release(self) -> None:
         """Give the memory back that the arrays have taken; their values stay in the files."""
@@ -70,10 +82,19 @@ class Scratch:
             for each in self._maps:
                 each.madvise(mmap.MADV_DONTNEED)
 
-    def _map(self, file: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        mapped = mmap.mmap(file, 0)
-        self._maps.add(mapped)
-        return np.frombuffer(mapped, dtype).reshape(shape)
+    def _map(self, file: BinaryIO, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        mapped = mmap.mmap(file.fileno(), 0)
+        array = np.frombuffer(mapped, dtype).reshape(shape)
+        self._maps[mapped] = _Mapped(array.ctypes.data, file)
+        weakref.finalize(mapped, file.close)
+        return array
+
+
+class _Mapped(NamedTuple):
+    """Where a file is mapped to, and the file."""
+
+    at: int
+    file: BinaryIO
 
 
 def _reserve(file: int, size: int) -> None:

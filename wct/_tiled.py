@@ -22,6 +22,7 @@ from ._buckets import to_cells
 from ._image import to_bytes
 from ._layers import LEVELS, stride
 from ._level import Content, as_style, average, decode, find_maps, measure, restyle
+from ._malloc import give_back
 from ._masks import share_out
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
@@ -95,15 +96,17 @@ def repaint_tiles(
     for count, (decoder, wanted, step) in enumerate(work[start:], start):
         last = count + 1 == len(work)
         painted = None if last else scratch.new(shape, np.float32, _name(count + 1))
-        put = paste if painted is None else partial(_put, painted)
+        put = paste if painted is None else partial(scratch.write, painted)
         features = _room_for_features(scratch, walk, encoder, step.level)
+        keep = None if features is None else partial(scratch.write, features)
         [content] = _measure_all(
-            walk, encoder, result, masks, [step.level], keep=features, advance=lambda: advance(1)
+            walk, encoder, result, masks, [step.level], keep=keep, advance=lambda: advance(1)
         )
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
         replaced = jax.tree.map(jnp.asarray, step.given_back(masks is not None))
         batches = walk.batches(step.level)
+        give_back()
         painting = (
             _paint(
                 *networks,
@@ -222,7 +225,8 @@ class _Walk:
     def _share(self, arrays: list[np.ndarray], size: int, fill: float = 1.0) -> Any:
         """Share arrays out among the devices; missing ones are the last one times `fill`."""
         missing = size - len(arrays)
-        stacked = np.stack(arrays + missing * [fill * arrays[-1]])
+        arrays = arrays + missing * [fill * arrays[-1]]
+        stacked = np.stack(arrays) if size > 1 else arrays[0][None]
         stacked = stacked.reshape(-1, self._devices, *stacked.shape[1:])
         return jax.device_put(stacked, self._split)
 
@@ -235,10 +239,6 @@ def _room_for_features(
         return None
     height, width = (to_cells(side) // stride(level) for side in walk.size)
     return scratch.new((height, width, encoder.widths[level - 1]), np.float32)
-
-
-def _put(picture: np.ndarray, pixels: np.ndarray, area: Area) -> None:
-    picture[area] = pixels
 
 
 def _name(count: int) -> str:
@@ -262,13 +262,14 @@ def _measure_all(
     masks: np.ndarray | None,
     levels: Sequence[int],
     *,
-    keep: np.ndarray | None = None,
+    keep: Callable[[np.ndarray, Area], object] | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Content]:
     """Measure the moments of a picture, and of its regions, at some levels.
 
-    Features of the last of them can be kept in an array `(height, width, channels)`, in cells.
+    Features of the last of them can be kept: part by part, with their places, in cells.
     """
+    give_back()
     total = None
     depth = max(levels)
     batches = walk.batches(depth)
@@ -286,7 +287,7 @@ def _measure_all(
         total = found if total is None else _merge(total, found)
         if keep is not None and features is not None:
             for place, values in zip(batch.places, _one_by_one(features), strict=False):
-                _put(keep, *own_part(in_cells(place, depth), values))
+                keep(*own_part(in_cells(place, depth), values))
         advance()
     assert total is not None
     return [total[level] for level in levels]
@@ -355,12 +356,21 @@ def _paint(
 
 
 def _one_after_another(function: Callable, trees: Any) -> Any:
-    """Map a function over the leading axis of all arrays."""
+    """Map a function over the leading axis of all arrays, which at hand is one of length one."""
     if not is_usable(trees):
         return lax.map(function, trees)
-    count = len(jax.tree.leaves(trees)[0])
-    found = [function(jax.tree.map(lambda array, i=i: array[i], trees)) for i in range(count)]
-    return jax.tree.map(lambda *parts: jnp.stack(parts), *found)
+    return _add_axis(function(_drop_axis(trees)))
+
+
+@partial(jax.jit, donate_argnums=0)
+def _drop_axis(trees: Any) -> Any:
+    """Take the leading axis off arrays, in place."""
+    return jax.tree.map(lambda array: array[0], trees)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _add_axis(trees: Any) -> Any:
+    return jax.tree.map(lambda array: array[None], trees)
 
 
 def _size(tiles: Float[Array, "devices height width _"]) -> Size:

@@ -16,9 +16,6 @@ from ._layers import LEVELS, layer_names, stride
 
 _CELL = stride(max(LEVELS))
 
-_STEP = 64
-"""Tiles' sides are multiples of this many pixels, so that few shapes need a program."""
-
 
 class Span(NamedTuple):
     """A tile along one axis, in pixels: it covers start … stop, and its own are first … last."""
@@ -57,7 +54,7 @@ def fit(length: int, most: int, halo: int) -> int:
     """Return the length of the smallest tiles that cover an axis with as few as those of `most`."""
     count = len(spans(length, most, halo))
     needed = -(-(to_cells(length) + 2 * halo * (count - 1)) // count)
-    return min(-(-needed // _STEP) * _STEP, most)
+    return min(to_cells(needed), most)
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:

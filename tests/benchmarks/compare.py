@@ -6,6 +6,7 @@ given as a picture of the same size. Each has a process of its own, and they tak
 
 import argparse
 import multiprocessing
+import os
 import resource
 import time
 
@@ -52,9 +53,9 @@ def torchs(model, size):
     return {name: lambda chain=chain: chain(content, style) for name, chain in chains.items()}
 
 
-def work(prepare, model, size, keep, pipe):
+def work(prepare, model, size, memory, pipe):
     """Time each function whenever told to; in the end, tell the process's peak memory."""
-    if keep:
+    if memory == "kept":
         from wct._malloc import keep_memory
 
         keep_memory()
@@ -70,12 +71,14 @@ def work(prepare, model, size, keep, pipe):
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 
 
-def compare(model, size, rounds, keep):
+def compare(model, size, rounds, memory):
     context = multiprocessing.get_context("spawn")
     workers = []
     for prepare in (ours, torchs):
         here, there = context.Pipe()
-        context.Process(target=work, args=(prepare, model, size, keep, there), daemon=True).start()
+        context.Process(
+            target=work, args=(prepare, model, size, memory, there), daemon=True
+        ).start()
         workers.append(here)
     times = {}
     for _ in range(rounds):
@@ -83,11 +86,11 @@ def compare(model, size, rounds, keep):
             pipe.send(True)
             for name, seconds in pipe.recv().items():
                 times.setdefault(name, []).append(seconds)
-    memory = []
+    peaks = []
     for pipe in workers:
         pipe.send(False)
-        memory.append(pipe.recv())
-    return {name: min(found) for name, found in times.items()}, memory
+        peaks.append(pipe.recv())
+    return {name: min(found) for name, found in times.items()}, peaks
 
 
 def main():
@@ -96,16 +99,21 @@ def main():
     parser.add_argument("--sizes", default="256,512,1024")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--keep-memory", action="store_true", help="both keep freed memory, as the command does"
+        "--memory",
+        choices=("as-is", "kept", "huge"),
+        default="as-is",
+        help="both as they are, keeping what was freed as the command does, or by huge pages",
     )
     options = parser.parse_args()
+    if options.memory == "huge":
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     for size in map(int, options.sizes.split(",")):
-        times, memory = compare(options.model, size, options.rounds, options.keep_memory)
+        times, peaks = compare(options.model, size, options.rounds, options.memory)
         mark = min(seconds for name, seconds in times.items() if name.startswith("torch"))
-        print(f"{options.model}, {size} × {size}")
+        print(f"{options.model}, {size} × {size}, memory {options.memory}")
         for name, seconds in times.items():
             print(f"  {name:24} {seconds:8.3f} s   PyTorch's best / this: {mark / seconds:.2f}")
-        print(f"  peak memory: ours {memory[0]:.0f} MB, PyTorch {memory[1]:.0f} MB", flush=True)
+        print(f"  peak memory: ours {peaks[0]:.0f} MB, PyTorch {peaks[1]:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+import gc
+
+import numpy as np
+import pytest
+
+from wct._scratch import Scratch
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_is_written_is_there(tmp_path, folder):
+    scratch = Scratch()
+    scratch.folder = tmp_path if folder else None
+    rng = np.random.default_rng(0)
+    array, other = (scratch.new((40, 30, 3), np.float32, name) for name in ("one", "two"))
+    wanted = np.zeros((40, 30, 3), np.float32)
+    for area in (np.s_[:10, :30], np.s_[10:40, 7:19], np.s_[5:12, 0:30]):
+        rows, columns = (slice(part.start or 0, part.stop) for part in area)
+        part = rng.normal(size=wanted[rows, columns].shape).astype(np.float32)
+        scratch.write(array, part, (rows, columns))
+        wanted[rows, columns] = part
+        np.testing.assert_array_equal(array, wanted)
+        scratch.release()
+        np.testing.assert_array_equal(array, wanted)
+    assert not other.any()
+
+
+def test_a_part_may_be_a_view_of_more():
+    scratch = Scratch()
+    array = scratch.new((8, 8, 2), np.float32)
+    whole = np.arange(8 * 8 * 2, dtype=np.float32).reshape(8, 8, 2)
+    scratch.write(array, whole[2:6, 3:5], (slice(0, 4), slice(6, 8)))
+    np.testing.assert_array_equal(array[:4, 6:], whole[2:6, 3:5])
+
+
+def test_a_checkpoint_is_found_and_written_on(tmp_path):
+    scratch = Scratch()
+    scratch.folder = tmp_path
+    array = scratch.new((4, 4, 1), np.float32, "one")
+    scratch.write(array, np.ones((4, 4, 1), np.float32), (slice(0, 4), slice(0, 4)))
+    scratch.keep("one")
+    del array
+    gc.collect()
+    found = scratch.find("one", (4, 4, 1), np.float32)
+    np.testing.assert_array_equal(found, 1)
+    scratch.write(found, np.zeros((1, 1, 1), np.float32), (slice(0, 1), slice(0, 1)))
+    assert found.sum() == 15
