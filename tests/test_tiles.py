@@ -286,14 +286,14 @@ def test_tiles_on_two_devices(tiny_directory, tmp_path):
 
 SLOWLY = """
 import time
-from wct import _tiled
 from wct._cli import main
-put = _tiled._put
+from wct._scratch import Scratch
+write = Scratch.write
 def slowly(*arguments):
     print("working", flush=True)
     time.sleep(0.2)
-    put(*arguments)
-_tiled._put = slowly
+    write(*arguments)
+Scratch.write = slowly
 main(prog_name="wct")
 """
 
@@ -437,13 +437,13 @@ def test_tiles_are_chosen_by_the_budget():
     lite, vgg = (16, 32, 64, 128, 128), (64, 128, 256, 512, 512)
     choose = partial(choose_tile, levels=LEVELS, tile=None)
     assert choose((2000, 2000), lite, budget=3e9) is None
-    # Of 3 GB, 0.7 are the program's and 14 bytes a pixel the picture's; 652 a tile's pixel.
-    assert choose((8000, 8000), lite, budget=3e9) == 1456
+    # Of 3 GB, 0.5 are the program's and 14 bytes a pixel the picture's; 640 a tile's pixel.
+    assert choose((8000, 8000), lite, budget=3e9) == 1568
     sides = [choose((4000, 4000), vgg, budget=budget) for budget in (1.2e9, 2e9, 3e9, 6e9)]
     assert sides == sorted(sides)
     assert len(set(sides)) > 2
     assert choose((4000, 4000), vgg, budget=40e9) is None
-    with pytest.raises(WctError, match=r"4000 × 4000 pixels needs 1\.0 GB .* 0\.5 GB are allowed"):
+    with pytest.raises(WctError, match=r"4000 × 4000 pixels needs 0\.8 GB .* 0\.5 GB are allowed"):
         choose((4000, 4000), vgg, budget=0.5e9)
 
 

@@ -23,11 +23,11 @@ _MOST = 1664
 _PROGRAM = 0.5e9
 """Bytes of the libraries and of compiled programs."""
 
-_AT_WORK, _A_CHANNEL = 304, 16
-"""Bytes for each pixel that the networks see at once: some, and more by relu1_1's channels."""
+_WHOLE = 180, 24
+"""Bytes for each pixel of a picture that is done whole: some, and more by relu1_1's channels."""
 
-_WAITING, _A_CHANNEL_WAITING = 16, 4
-"""The same for tiles, of which the next is handed over and the last taken back meanwhile."""
+_TILE = 320, 20
+"""The same for each pixel of a tile; holes in memory are given back between passes over them."""
 
 GIVEN_BACK, WRITTEN = 14, 5
 """Bytes held for each pixel of a picture in tiles whose result is given back, or is written."""
@@ -119,8 +119,13 @@ def telling() -> Iterator[None]:
 
 
 def _whole(pixels: int, widths: Sequence[int]) -> float:
-    return _PROGRAM + pixels * (_AT_WORK + _A_CHANNEL * widths[0])
+    return _needed(_WHOLE, pixels, widths)
 
 
 def _in_tiles(pixels: int, widths: Sequence[int]) -> float:
-    return _whole(pixels, widths) + pixels * (_WAITING + _A_CHANNEL_WAITING * widths[0])
+    return _needed(_TILE, pixels, widths)
+
+
+def _needed(a_pixel: tuple[int, int], pixels: int, widths: Sequence[int]) -> float:
+    some, a_channel = a_pixel
+    return _PROGRAM + pixels * (some + a_channel * widths[0])

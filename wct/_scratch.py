@@ -1,5 +1,6 @@
 """Large arrays in files instead of memory."""
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -39,8 +40,12 @@ class Scratch:
                 file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
             else:
                 file = (self.folder / f"{name}.part").open("w+b")
-            _reserve(file.fileno(), size)
-            return self._map(file, shape, dtype)
+            with contextlib.ExitStack() as opened:
+                opened.enter_context(file)
+                _reserve(file.fileno(), size)
+                array = self._map(file, shape, dtype)
+                opened.pop_all()  # it stays open as long as it is mapped
+                return array
         except OSError as error:
             raise WctError(
                 f"no room for {size / 1e9:.1f} GB of intermediate pictures in {folder} "
