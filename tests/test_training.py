@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -16,12 +17,13 @@ import pytest
 import safetensors.numpy
 from conftest import run_on_devices
 from flax import nnx
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 import wct
 from training import evaluate, export, start
 from training.clock import Clock
-from training.data import crop_batches, image_files
+from training.data import Pictures, crop_batches, image_files
 from training.objectives import Student, distil_loss, fit_heads, restyle
 from training.phases import train_decoders
 from training.settings import Phase, load_settings
@@ -60,7 +62,8 @@ def teacher_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def crops(pictures):
-    return next(crop_batches([pictures], crop=32, batch=48, seed=3))
+    loaded = Pictures.load([pictures], 32)
+    return np.asarray(next(crop_batches(loaded, crop=32, batch=48, seed=3)))
 
 
 def run(*arguments):
@@ -79,14 +82,45 @@ def test_the_teacher_takes_rgb_in_zero_to_one(teacher_file):
 
 
 def test_batches_do_not_depend_on_where_one_starts(pictures):
+    loaded = Pictures.load([pictures], 32)
     options = {"crop": 32, "batch": 3, "seed": 1}
-    whole = crop_batches([pictures], **options)
+    whole = crop_batches(loaded, **options)
     first = [next(whole) for _ in range(5)]
-    later = next(crop_batches([pictures], **options, start=4))
+    later = next(crop_batches(loaded, **options, start=4))
     np.testing.assert_array_equal(first[4], later)
     assert not np.array_equal(first[0], first[1])
-    other = next(crop_batches([pictures], **(options | {"seed": 2})))
+    other = next(crop_batches(loaded, **(options | {"seed": 2})))
     assert not np.array_equal(first[0], other)
+
+
+def test_crops_are_parts_of_the_pictures_and_of_their_mirror_images(pictures):
+    """Found again in the files by their first row, all over them, about half of them mirrored."""
+    whole = [np.asarray(Image.open(file).convert("RGB")) for file in image_files(pictures)]
+    crops = next(crop_batches(Pictures.load([pictures], 32), crop=32, batch=400, seed=0))
+    found = []
+    for crop in np.rint(255 * np.asarray(crops)).astype(np.uint8):
+        for mirrored, index in product((False, True), range(len(whole))):
+            windows = sliding_window_view(whole[index], (32, 32, 3))[:, :, 0]
+            wanted = crop[:, ::-1] if mirrored else crop
+            same = (windows[:, :, 0] == wanted[0]).all((2, 3))
+            for top, left in zip(*np.nonzero(same), strict=True):
+                if np.array_equal(windows[top, left], wanted):
+                    found.append((index, mirrored, top, left, windows.shape[0] - 1 - top))
+    assert len(found) == 400
+    chosen, mirrored, top, left, below = map(np.array, zip(*found, strict=True))
+    assert set(chosen) == set(range(len(whole)))
+    assert 150 < mirrored.sum() < 250
+    assert top.min() == left.min() == below.min() == 0
+
+
+def test_pictures_smaller_than_a_crop_are_enlarged_and_huge_ones_reduced(tmp_path):
+    for index, size in enumerate([(20, 30), (20, 30), (700, 1400)]):
+        Image.new("RGB", size, (10, 200, 30)).save(tmp_path / f"{index}.png")
+    loaded = Pictures.load([tmp_path], 64)  # the first is kept out of training
+    np.testing.assert_array_equal(loaded.sizes, [[96, 64], [1024, 512]])
+    crops = next(crop_batches(loaded, crop=64, batch=20, seed=0))
+    np.testing.assert_allclose(crops, np.broadcast_to(np.array([10, 200, 30]) / 255, crops.shape),
+                               atol=1e-6)  # fmt: skip
 
 
 def test_training_and_evaluation_share_no_file(pictures):
@@ -215,12 +249,48 @@ def test_decoders_learn_from_features_of_other_styles():
     np.testing.assert_allclose(found_covariance, covariance, atol=1e-4)
 
 
-def test_parts_of_batches_are_the_batches(pictures):
-    options = {"crop": 32, "batch": 4, "seed": 1, "start": 3}
-    whole = next(crop_batches([pictures], **options))
-    for part in range(2):
-        shared = next(crop_batches([pictures], **options, share=(part, 2)))
-        np.testing.assert_array_equal(shared, whole[part::2])
+def test_features_fewer_than_channels_are_restyled_as_far_as_they_vary():
+    """12 of 20 channels, five of which never fire: S P S, where P projects on their range."""
+    features = np.random.default_rng(0).uniform(size=(4, 3, 4, 20)).astype(np.float32)
+    features[..., 15:] = 0
+    restyled = np.asarray(restyle(jnp.asarray(features)))
+    _, _, content = oracle.moments(features[3])
+    _, mean, style = oracle.moments(features[2])
+    _, found_mean, found = oracle.moments(restyled[3])
+    values, vectors = np.linalg.eigh(content)
+    projector = (vectors * (values > 1e-6)) @ vectors.T
+    values, vectors = np.linalg.eigh(style)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    wanted = root @ projector @ root
+    np.testing.assert_allclose(found_mean, mean, atol=1e-4)
+    np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max())
+
+
+def test_content_that_a_decoder_loses_is_measured_by_the_teacher(teacher_file, crops):
+    """Of equal images, whose style changes nothing, it is the distance of the reconstruction."""
+    teacher = load_teacher(teacher_file)
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    decoder = Decoder(4, WIDTHS, rngs=nnx.Rngs(0))
+    images = jnp.asarray(np.repeat(crops[:1], 8, axis=0))
+    smoke = load_settings(SMOKE).distil
+    assert smoke is not None
+    none = (0.0,) * 5
+    phase = replace(
+        smoke, teacher=none, pixel=none, feature=none, content=(0.0, 0.0, 0.0, 0.5, 0.0)
+    )
+    heads = fit_heads(encoder, teacher, crops)
+    student = Student(encoder, {"4": decoder}, heads)
+    loss, metrics = distil_loss(student, teacher, images, phase)
+
+    def normal(image):
+        features = np.asarray(teacher(image[None])[3][0], np.float64)
+        return (features - features.mean((0, 1))) / np.sqrt(features.var((0, 1)) + 1e-6)
+
+    wanted = normal(images[0])
+    found = normal(decoder(encoder(images[:1])[3])[0])
+    distance = np.sum((found - wanted) ** 2) / np.sum(wanted**2)
+    assert float(metrics["content/4"]) == pytest.approx(distance, rel=0.03)
+    assert float(loss) == pytest.approx(0.5 * float(metrics["content/4"]), rel=1e-5)
 
 
 TWO_LEVELS = """
@@ -261,7 +331,7 @@ def test_two_devices_train_as_one(tmp_path):
 
 
 def test_two_processes_train_as_one(tmp_path, pictures, tiny_directory):
-    """Over jax.distributed; each reads its part of every batch."""
+    """Over jax.distributed; each takes its part of every batch."""
 
     def start(run_directory, *more):
         command = [sys.executable, "-m", "training", "decoders", SMOKE, "--images", pictures]

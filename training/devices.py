@@ -21,18 +21,18 @@ class Devices:
         self._split = NamedSharding(mesh, PartitionSpec("data"))
         self._copied = NamedSharding(mesh, PartitionSpec())
 
-    def split(self, images: np.ndarray) -> jax.Array:
-        """Give each device its share of the images of this process.
+    def split(self, images: jax.Array | np.ndarray) -> jax.Array:
+        """Give each device its share of a batch, which every process has the whole of.
 
         Raises:
             SettingsError: The devices cannot have equal shares.
         """
-        count = jax.local_device_count()
+        count = jax.device_count()
         if len(images) % count:
             raise SettingsError(
                 f"{len(images)} images cannot be shared by {count} devices: change the batch"
             )
-        return jax.make_array_from_process_local_data(self._split, images)
+        return jax.make_array_from_callback(images.shape, self._split, lambda part: images[part])
 
     def copy(self, networks: Any) -> Any:
         """Give each device a copy of all arrays of a pytree."""

@@ -12,7 +12,7 @@ from wct._image import read_image, resize
 from wct._networks import Encoder
 from wct._weights import load_model
 
-from .data import crop_batches, image_files
+from .data import Pictures, crop_batches, image_files
 from .objectives import fit_heads
 
 _MULTIPLE = 32
@@ -57,8 +57,9 @@ def explained(
     mean activation.
     """
     encoder = load_model(model).encoder
-    seen = next(crop_batches([photographs], crop=_EXPLAINED_CROP, batch=160, seed=0))
-    heads = fit_heads(encoder, teacher, seen)
+    pictures = Pictures.load([photographs], _EXPLAINED_CROP)
+    seen = next(crop_batches(pictures, crop=_EXPLAINED_CROP, batch=160, seed=0))
+    heads = fit_heads(encoder, teacher, np.asarray(seen))
 
     @jax.jit
     def unexplained(images):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def train(
     trained: Any,
     frozen: Any,
     loss: Callable,
-    batches: Callable[[int], Iterator[np.ndarray]],
+    batches: Callable[[int], Iterator[jax.Array | np.ndarray]],
     phase: Phase,
     directory: Path,
     sample: Callable[[Any, int], None],
@@ -43,8 +44,8 @@ def train(
         trained: A pytree of networks to train.
         frozen: A pytree of what the loss needs besides.
         loss: `(trained, frozen, images, phase) → (loss, metrics)`.
-        batches: Given the first step, yields this process's share of that step's batch and of
-            those after it.
+        batches: Given the first step, yields that step's batch and those after it, the same ones
+            in every process.
         phase: Steps, learning rate and so on.
         directory: For checkpoints, `metrics.jsonl` and TensorBoard's files.
         sample: Called every so often with the networks and the step.
@@ -95,6 +96,7 @@ def train(
                 log.write(step, metrics, clock.reading() if step % 10 == 0 else {})
                 progress.update(task, completed=step, speed=str(clock))
                 if step % phase.checkpoint_every == 0 or step == phase.steps:
+                    log.flush()
                     manager.save(step, args=ocp.args.StandardSave(jax.tree.leaves(state)))
                 if first and (step % phase.sample_every == 0 or step == phase.steps):
                     sample(state[0], step)
@@ -132,12 +134,14 @@ def _checkpoints(directory: Path) -> ocp.CheckpointManager:
 class _Log:
     """Metrics, as JSON lines and for TensorBoard; lines after the step resumed from are dropped.
 
+    Each step's are written when the next one has been started: devices need not wait for that.
     Without a directory, nothing is written: of several processes one is enough.
     """
 
     def __init__(self, directory: Path | None, done: int):
         self._closing = contextlib.ExitStack()
         self._file = self._board = None
+        self._due: Callable[[], None] = lambda: None
         if directory is None:
             return
         path = directory / "metrics.jsonl"
@@ -147,11 +151,21 @@ class _Log:
         self._file = self._closing.enter_context(path.open("a"))
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=done + 1)
         self._closing.callback(self._board.close)
+        self._closing.callback(self.flush)
 
     def write(self, step: int, metrics: dict[str, jax.Array], speed: dict[str, float]) -> None:
-        numbers = {name: round(float(value), 6) for name, value in metrics.items()}
+        self.flush()
+        self._due = partial(self._write, step, metrics, speed)
+
+    def flush(self) -> None:
+        self._due()
+        self._due = lambda: None
+
+    def _write(self, step: int, metrics: dict[str, jax.Array], speed: dict[str, float]) -> None:
         if self._file is None or self._board is None:
             return
+        fetched = jax.device_get(metrics)
+        numbers = {name: round(float(value), 6) for name, value in fetched.items()}
         self._file.write(json.dumps({"step": step, **numbers}) + "\n")
         self._file.flush()
         for name, value in (numbers | speed).items():

@@ -4,7 +4,7 @@ A phase that was interrupted goes on from its latest checkpoint when it is run a
 the same weights as one that was not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from wct._networks import Decoder, Encoder
 from wct._weights import Model, load_decoders, load_model, save_model
 
-from .data import crop_batches
+from .data import Pictures, crop_batches
 from .loop import has_checkpoint, train
 from .objectives import Head, Student, decoder_loss, distil_loss, fit_heads
 from .settings import Phase, Settings, SettingsError
@@ -52,10 +52,11 @@ def distil(
     phase = _phase(settings, "distil")
     directory = run / "distil"
     vgg = load_teacher(teacher)
+    pictures = Pictures.load(images, phase.crop)
     if has_checkpoint(directory):
         student = _blank_student(settings, vgg)
     else:
-        crops = _start_crops(images, phase)
+        crops = _start_crops(pictures, phase)
         if model is not None:
             encoder, ready = _load(model, settings)
             decoders = {str(level): ready[level] for level in settings.levels}
@@ -65,7 +66,7 @@ def distil(
             decoders = _start_decoders(encoder, settings.levels, crops, phase)
         student = Student(encoder, decoders, fit_heads(encoder, vgg, crops))
     student = _train(
-        student, vgg, distil_loss, images, phase, directory,
+        student, vgg, distil_loss, pictures, phase, directory,
         lambda student: (student.encoder, student.decoders),
         Student(phase.encoder_rate, 1.0, 1.0),  # pyright: ignore[reportArgumentType] rates
     )  # fmt: skip
@@ -97,10 +98,11 @@ def train_decoders(
         The directory of the trained model.
     """
     phase = _phase(settings, "decoders")
+    pictures = Pictures.load(images, phase.crop)
     scales = None
     if teacher is not None:
         original = load_teacher(teacher)
-        encoder, scales = equalize(original, _start_crops(images, phase))
+        encoder, scales = equalize(original, _start_crops(pictures, phase))
         found = load_decoders(model) if model else {}
         ready = {level: redo(decoder, scales) for level, decoder in found.items()}
     else:
@@ -114,9 +116,9 @@ def train_decoders(
     if missing and has_checkpoint(directory):
         decoders |= _blank_decoders(encoder.widths, missing)
     elif missing:
-        decoders |= _start_decoders(encoder, missing, _start_crops(images, phase), phase)
+        decoders |= _start_decoders(encoder, missing, _start_crops(pictures, phase), phase)
     decoders = _train(
-        decoders, encoder, decoder_loss, images, phase, directory,
+        decoders, encoder, decoder_loss, pictures, phase, directory,
         lambda decoders: (encoder, decoders),
     )  # fmt: skip
     everything = {str(level): decoder for level, decoder in ready.items()} | decoders
@@ -144,9 +146,9 @@ def _phase(settings: Settings, name: str) -> Phase:
     return phase
 
 
-def _start_crops(images: Sequence[Path], phase: Phase) -> np.ndarray:
-    crops = crop_batches(images, crop=phase.crop, batch=phase.start_images, seed=phase.seed + 1)
-    return next(crops)
+def _start_crops(pictures: Pictures, phase: Phase) -> np.ndarray:
+    options = {"crop": phase.crop, "batch": phase.start_images, "seed": phase.seed + 1}
+    return np.asarray(next(crop_batches(pictures, **options)))
 
 
 def _start_decoders(
@@ -177,30 +179,26 @@ def _train(
     trained: Any,
     frozen: Encoder,
     loss: Callable,
-    images: Sequence[Path],
+    pictures: Pictures,
     phase: Phase,
     directory: Path,
     networks_of: Callable[[Any], tuple[Encoder, dict[str, Decoder]]],
     rates: Any = 1.0,
 ) -> Any:
     """Run the loop; every so often, write a sheet of pictures and what decoders make of them."""
-    shown = next(crop_batches(images, crop=phase.crop, batch=8, seed=phase.seed + 2))
+    options = {"crop": phase.crop, "batch": phase.batch, "seed": phase.seed}
+    shown = np.asarray(
+        next(crop_batches(pictures, **(options | {"batch": 8, "seed": phase.seed + 2})))
+    )
 
     def sample(trained: Any, step: int) -> None:
         encoder, decoders = networks_of(trained)
         write_reconstructions(directory / "samples" / f"{step:06d}.png", encoder, decoders, shown)
 
-    def batches(start: int) -> Iterator[np.ndarray]:
-        return crop_batches(
-            images,
-            crop=phase.crop,
-            batch=phase.batch,
-            seed=phase.seed,
-            start=start,
-            share=(jax.process_index(), jax.process_count()),
-        )
-
-    return train(trained, frozen, loss, batches, phase, directory, sample, rates)
+    return train(
+        trained, frozen, loss, lambda start: crop_batches(pictures, start=start, **options),
+        phase, directory, sample, rates,
+    )  # fmt: skip
 
 
 def _save(

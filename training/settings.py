@@ -27,6 +27,8 @@ class Phase:
         pixel: Weights of the logarithm of the pixel error, for relu1_1 … relu5_1.
         feature: Likewise of the relative error of restyled features, decoded and encoded again.
         teacher: Likewise of the logarithm of the share of the teacher's features left unexplained.
+        content: Likewise of the distance of restyled images from their contents, in the teacher's
+            relu4_1.
         start_images: Crops that the least-squares start is fitted to.
         checkpoint_every: Steps between checkpoints.
         sample_every: Steps between sample sheets.
@@ -44,6 +46,7 @@ class Phase:
     checkpoint_every: int
     sample_every: int
     teacher: Weights = (0.0, 0.0, 0.0, 0.0, 0.0)
+    content: Weights = (0.0, 0.0, 0.0, 0.0, 0.0)
     encoder_rate: float = 1.0
     seed: int = 0
 
@@ -86,7 +89,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def _phase(table: dict[str, Any]) -> Phase:
-    for key in {"pixel", "feature", "teacher"} & table.keys():
+    for key in {"pixel", "feature", "teacher", "content"} & table.keys():
         table[key] = tuple(table[key])
         if len(table[key]) != 5:
             raise ValueError(f"{key} needs five weights, for relu1_1 … relu5_1")
