@@ -39,8 +39,7 @@ class Published:
         shifted = covariance + ridge * identity(covariance)
         residue = moments.residue
         residue = jnp.zeros_like(covariance) if residue is None else residue
-        nothing, cut = (jnp.asarray(value, covariance.dtype) for value in (0, self.cut))
-        return function(shifted, residue, nothing, cut)
+        return function(shifted, residue, 0.0, jnp.asarray(self.cut, covariance.dtype))
 
 
 PUBLISHED = {

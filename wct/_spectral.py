@@ -6,22 +6,28 @@ covariance's own rounding errors, and they are what whitening divides by.
 References:
     N. Higham, "Functions of Matrices", 2008: theorem 3.11, the derivative (Daleckii–Krein), and
     equation 6.35, the coupled Newton–Schulz iteration.
+    N. Amsel, D. Persson, C. Musco, R. Gower, "The Polar Express: Optimal Matrix Sign Methods and
+    Their Application to the Muon Algorithm", 2025: the polynomials by which it needs few steps.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jax.custom_batching import sequential_vmap
+from jax.custom_batching import custom_vmap, sequential_vmap
 from jaxtyping import Array
 
 product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
-_ITERATIONS = 100
-_CONVERGED = 1e-10
+_NEAR = 2.5e-3
+"""How near to one singular values must be, so that the last step makes them one in float32."""
+
+_SMALLEST = 0.4
+"""The smallest eigenvalue of Σ + cut I in units of the cut: rounding may make Σ's negative."""
 
 
 def identity(matrices: Array) -> Array:
@@ -43,42 +49,47 @@ def _spectral(
 
     Returns:
         By solver, `(matrix, residue, rounding, floor) → f(matrix + residue)`, with the cut at
-        `rounding` times the matrix's norm, plus `floor`. Differentiable by `matrix`.
+        `rounding`, a plain number, times the matrix's norm, plus `floor`. Differentiable by
+        `matrix`.
     """
 
-    @_in_float64
-    def decompose(matrix: Array, rounding: Array, floor: Array) -> tuple[Array, Array, Array]:
+    # One matrix at a time: two batched `eigh` at once wait for each other for ever where XLA has
+    # two threads, and on a GPU a batch of large ones is slower than one after the other.
+    @partial(_in_float64, mapped=sequential_vmap)
+    def decompose(matrix: Array, rounding: float, floor: Array) -> tuple[Array, Array, Array]:
         values, vectors = jnp.linalg.eigh(matrix)
         values = jnp.maximum(values, 0)
         function, differences = formula(values, rounding * jnp.linalg.norm(values) + floor)
         return product(vectors * function[None], vectors.T), vectors, differences
 
     def differentiable(evaluate: Callable[..., Array]) -> Callable[..., Array]:
-        @jax.custom_jvp
-        def apply(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Array:
+        @partial(jax.custom_jvp, nondiff_argnums=(2,))
+        def apply(matrix: Array, residue: Array, rounding: float, floor: Array) -> Array:
             return evaluate(matrix, residue, rounding, floor)
 
         @apply.defjvp
-        def _(primals, tangents):
+        def _(rounding, primals, tangents):
             """Daleckii–Krein: in the eigenbasis, each entry is scaled by a divided difference.
 
             Finite for equal eigenvalues, where differentiating the eigenvectors is not.
             """
-            _, vectors, differences = decompose(*primals)
+            matrix, residue, floor = primals
+            _, vectors, differences = decompose(matrix, residue, rounding, floor)
             tangent = (tangents[0] + tangents[0].T) / 2  # `eigh` sees no more of it
             inner = product(vectors.T, product(tangent, vectors)) * differences
-            return apply(*primals), product(vectors, product(inner, vectors.T))
+            found = apply(matrix, residue, rounding, floor)
+            return found, product(vectors, product(inner, vectors.T))
 
-        return jnp.vectorize(apply, signature="(c,c),(c,c),(),()->(c,c)")
+        return jnp.vectorize(apply, excluded={2}, signature="(c,c),(c,c),()->(c,c)")
 
     solvers = {"eigh": differentiable(lambda *arguments: decompose(*arguments)[0])}
     if by_products is not None:
 
-        @_in_float64
-        def iterate(matrix: Array, rounding: Array, floor: Array) -> Array:
-            norm = jnp.linalg.norm(matrix)
-            cut = jnp.where(norm > 0, rounding * norm + floor, 1)
-            inverse = _newton_schulz(matrix, cut)
+        @partial(_in_float64, mapped=_all_at_once)
+        def iterate(matrix: Array, rounding: float, floor: Array) -> Array:
+            norm = _norm(matrix)
+            cut = jnp.where(norm > 0, rounding * norm + floor[..., None, None], 1)
+            inverse = _newton_schulz(matrix + cut * identity(matrix), rounding)
             found = by_products(matrix, inverse, cut * product(inverse, inverse))
             return jnp.where(norm > 0, found, 0)
 
@@ -86,47 +97,103 @@ def _spectral(
     return solvers
 
 
-def _in_float64(function: Callable[[Array, Array, Array], Any]) -> Callable[..., Any]:
+def _in_float64(function: Callable[..., Any], mapped: Callable) -> Callable[..., Any]:
     """Evaluate a function of (Σ, rounding, floor) in float64, and round what it returns.
 
-    Σ is given as the sum of a matrix and its residue.
+    Σ is given as the sum of a matrix and its residue. `mapped` says what `jax.vmap` makes of it.
     """
 
-    # One matrix at a time: two batched `eigh` at once wait for each other for ever where XLA has
-    # two threads, and on a GPU a batch of large ones is slower than one after the other.
-    @sequential_vmap
-    def evaluate(matrix: Array, residue: Array, rounding: Array, floor: Array) -> Any:
-        with jax.enable_x64(True):
-            wide, rest, rounding, floor = (
-                lax.convert_element_type(value, jnp.float64)
-                for value in (matrix, residue, rounding, floor)
-            )
-            found = function(wide + rest, rounding, floor)
-            return jax.tree.map(lambda value: lax.convert_element_type(value, matrix.dtype), found)
+    def evaluate(matrix: Array, residue: Array, rounding: float, floor: Array) -> Any:
+        @mapped
+        def call(matrix: Array, residue: Array, floor: Array) -> Any:
+            with jax.enable_x64(True):
+                wide, rest, least = (
+                    lax.convert_element_type(value, jnp.float64)
+                    for value in (matrix, residue, floor)
+                )
+                found = function(wide + rest, rounding, least)
+                narrow = partial(lax.convert_element_type, new_dtype=matrix.dtype)
+                return jax.tree.map(narrow, found)
+
+        return call(matrix, residue, floor)
 
     return evaluate
 
 
-def _newton_schulz(matrix: Array, cut: Array) -> Array:
-    """Return (Σ + cut I)^(−1/2), by matrix products alone."""
-    unit = identity(matrix)
-    shifted = matrix + cut * unit
-    scale = jnp.linalg.norm(shifted)
+def _all_at_once(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Have `jax.vmap` call a function that takes any leading axes with one more of them.
 
-    def unfinished(state):
-        _, _, error, count = state
-        return (error > _CONVERGED) & (count < _ITERATIONS)
+    Left to itself it would take float64 operations apart outside of JAX's 64-bit mode.
+    """
+    mapped = custom_vmap(function)
 
-    def improve(state):
-        root, inverse, _, count = state
-        near_unit = product(inverse, root)
-        step = 1.5 * unit - 0.5 * near_unit
-        error = jnp.linalg.norm(near_unit - unit)
-        return product(root, step), product(step, inverse), error, count + 1
+    @mapped.def_vmap
+    def _(size: int, has_axis: list[bool], *arguments: Array) -> tuple[Array, bool]:
+        whole = [
+            argument if has else jnp.broadcast_to(argument, (size, *argument.shape))
+            for argument, has in zip(arguments, has_axis, strict=True)
+        ]
+        return mapped(*whole), True
 
-    start = shifted / scale, unit, jnp.asarray(jnp.inf, matrix.dtype), 0
-    _, inverse, _, _ = lax.while_loop(unfinished, improve, start)
+    return mapped
+
+
+def _newton_schulz(matrix: Array, rounding: float) -> Array:
+    """Return Σ^(−1/2), of a Σ with no eigenvalue below about `rounding` of its norm.
+
+    Y ← Y p(Z Y) and Z ← p(Z Y) Z take Y from Σ to Σ^(1/2), and Z from I to Σ^(−1/2): every singular
+    value x of the coupled pair becomes x p(x²), until all are one.
+    """
+    scale = _norm(matrix)
+    root = matrix / scale
+    first, *others = _polynomials(rounding)
+    inverse = _evaluate(first, root)
+    root = product(root, inverse)
+    for polynomial in others:
+        step = _evaluate(polynomial, product(inverse, root))
+        root, inverse = product(root, step), product(step, inverse)
     return inverse / jnp.sqrt(scale)
+
+
+def _evaluate(polynomial: tuple[float, ...], matrix: Array) -> Array:
+    """p(M) = a I + b M + c M²."""
+    a, b, c = polynomial
+    return a * identity(matrix) + b * matrix + c * product(matrix, matrix)
+
+
+@cache
+def _polynomials(rounding: float) -> tuple[tuple[float, ...], ...]:
+    """Return the polynomials x p(x²) that in turn bring singular values to one, the fastest way.
+
+    Each is the best of degree 5 for where the one before has brought all of them (Polar Express);
+    the last one is Newton–Schulz's of that degree, which makes of an error ε one of 5/2 ε³.
+    """
+    least, most, found = np.sqrt(_SMALLEST * rounding), 1.0, []
+    while most - least > 2 * _NEAR:
+        polynomial, error = _nearest_to_one(least, most)
+        found.append(tuple(map(float, polynomial)))
+        least, most = 1 - error, 1 + error
+    return (*found, (15 / 8, -10 / 8, 3 / 8))
+
+
+def _nearest_to_one(least: float, most: float) -> tuple[np.ndarray, float]:
+    """Return (a, b, c) with a x + b x³ + c x⁵ nearest to one from `least` to `most`, and how near.
+
+    By Remez: at the ends and the two extrema between, it is off by as much, now below, now above.
+    """
+    middle = np.array([3 * least + most, least + 3 * most]) / 4
+    while True:
+        x = np.array([least, *middle, most])
+        powers = np.stack([x, x**3, x**5, [1, -1, 1, -1]], 1)
+        a, b, c, error = np.linalg.solve(powers, np.ones(4))
+        before, apart = middle, np.sqrt(9 * b**2 - 20 * a * c)
+        middle = np.sqrt((-3 * b + np.array([-apart, apart])) / (10 * c))
+        if np.abs(middle - before).max() < 1e-6 * (most - least):
+            return np.array([a, b, c]), error
+
+
+def _norm(matrix: Array) -> Array:
+    return jnp.linalg.norm(matrix, axis=(-2, -1), keepdims=True)
 
 
 def _root(values: Array, cut: Array) -> tuple[Array, Array]:
@@ -192,7 +259,7 @@ def _fade(near: Array) -> Array:
 
 
 def _symmetric(matrix: Array) -> Array:
-    return (matrix + matrix.T) / 2
+    return (matrix + jnp.swapaxes(matrix, -1, -2)) / 2
 
 
 root = _spectral(
