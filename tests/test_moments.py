@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wct import _moments
 from wct._moments import Moments, map_moments, merge_moments, moments
 
 # Few shapes, as each is compiled: one vector, one channel, fewer vectors than channels, batches.
@@ -53,6 +54,20 @@ def assert_near(actual, wanted, features):
     # The mean's rounding error, about 1e-7 of the features, is in every centred feature.
     noise = 1e-5 * spread + (1e-6 * size) ** 2
     np.testing.assert_allclose(actual.covariance, wanted.covariance, rtol=0, atol=noise)
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 3), (2, 64, 96, 5)])
+def test_blocks_at_once_are_blocks_in_turn(shape, monkeypatch):
+    """As on a GPU: also of more blocks than one, mapped, and weighted."""
+    monkeypatch.setattr(_moments, "_BLOCK", 400)
+    monkeypatch.setattr(_moments, "_in_turn", lambda: False)
+    rng = np.random.default_rng(0)
+    features, weights = random_features(rng, shape), rng.uniform(size=shape[:-1])
+    at_once = jax.jit(lambda *arguments: moments(*arguments))
+    mapped = at_once if len(shape) == 3 else jax.vmap(at_once)
+    for measure in (at_once, mapped):
+        found = measure(features, weights.astype(np.float32))
+        assert_near(found, expected(features, weights), features)
 
 
 @given(seeds, shapes, scales, st.sampled_from([0.0, 1.0, 100.0]))

@@ -67,7 +67,7 @@ def test_the_papers_preset_is_the_papers():
         "ridge": 0.0,
         "levels": (5, 4, 3, 2, 1),
         "transform": "wct",
-        "solver": "eigh",
+        "solver": None,
     }
 
 

@@ -7,7 +7,9 @@ from conftest import assert_picture, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wct import _chain, _moments, _onednn
 from wct._errors import WctError, WeightsError
+from wct._mixing import stack_styles
 from wct._recipe import Recipe
 from wct._style import Style
 from wct._stylizer import Stylizer
@@ -301,6 +303,58 @@ def test_same_bytes_twice(tiny, content, painting):
     first = run(tiny, content, style, 0.6)
     assert first.tobytes() == run(tiny, content, style, 0.6).tobytes()
     assert first.tobytes() == run(tiny, content, tiny.read_style(painting), 0.6).tobytes()
+
+
+@pytest.fixture
+def one_program(monkeypatch):
+    """A device on which the chain is one program, and moments are measured at once."""
+    monkeypatch.setattr(_onednn, "_is_there", lambda: False)
+    monkeypatch.setattr(_moments, "_in_turn", lambda: False)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_one_program_is_its_levels(tiny, content, masked, request):
+    recipe = Recipe((1.0, 0.7), (0.0, 0.5), levels=(3, 2), transform="ot")
+    batch, styles = jnp.asarray(content)[None], [tiny.read_style(small(s)) for s in (3, 4)]
+    mask = jnp.linspace(0, 1, WIDTH)[None] * jnp.ones((HEIGHT, 1))
+    masks = jnp.stack([mask, 1 - mask]) if masked else None
+    style = stack_styles(styles) if masked else styles[0]
+    wanted = tiny(batch, style, recipe, masks=masks)
+    request.getfixturevalue("one_program")
+    actual = tiny(batch, style, recipe, masks=masks)
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-3)
+
+
+@pytest.mark.usefixtures("one_program")
+def test_one_program_serves_all_strengths(tiny, style, monkeypatch):
+    """But where nothing is given back, nothing is decoded for it: that is another one."""
+    batch, traced, decode = jnp.asarray(small(1))[None], [], _chain.decode
+    monkeypatch.setattr(_chain, "decode", lambda *args: traced.append(alpha) or decode(*args))
+    for alpha in (0.3, 0.7, 1.0):
+        tiny(batch, style, Recipe(alpha, levels=(1,)))
+    assert traced == [0.3, 1.0]
+
+
+def test_roots_of_a_style_are_taken_once(tiny, painting):
+    style = tiny.read_style(painting)
+    [[_, first, _]] = tiny.plan(style, Recipe(levels=(2,)))
+    [[_, again, _]] = tiny.plan(style, Recipe(0.3, levels=(2,), transform="ot"))
+    assert again is first
+    np.testing.assert_allclose(
+        first.root[0], oracle.coloring(style.levels[1].covariance), atol=1e-4
+    )
+    [[_, plain, _]] = tiny.plan(style, Recipe(levels=(2,), transform="adain"))
+    assert plain.root is None
+
+
+def test_roots_taken_inside_a_program_can_be_used_outside(tiny, painting):
+    style, recipe = tiny.read_style(painting), Recipe(levels=(1,))
+    batch = jnp.asarray(small(1))[None]
+    inside = jax.jit(lambda batch: tiny(batch, style, recipe))(batch)
+    np.testing.assert_allclose(tiny(batch, style, recipe), inside, rtol=0, atol=1e-3)
 
 
 def test_strength_acts_smoothly(tiny, style, content):

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._border import Size
+from ._by_name import find_solver
 from ._level import as_style, average, decode, find_maps, measure, restyle
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
@@ -44,42 +46,81 @@ def repaint(
         masks: Regions on their canvas, filled by reflection, together at most 1.
         patches: As of calling the stylizer.
     """
-    for decoder, style, step in work:
-        shares = step.alpha, step.given_back(masks is not None)
-        strength, replaced = jax.tree.map(jnp.asarray, shares)
-        canvas = _repaint(
-            encoder,
-            decoder,
-            canvas,
-            size,
-            style,
-            strength,
-            replaced,
-            recipe.ridge,
-            masks,
-            (patches or {}).get(step.level),
-            recipe.transform,
-            recipe.solver,
-        )
+    names = recipe.transform, recipe.solver
+    for task in _tasks(work, masks, patches):
+        canvas = _repaint(encoder, canvas, size, task, recipe.ridge, masks, *names)
         yield canvas
+
+
+def repaint_at_once(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    work: Sequence[tuple[Decoder, Moments, Step]],
+    recipe: Recipe,
+    masks: Float[Array, "regions 1 height width"] | None = None,
+    patches: Patches | None = None,
+) -> Float[Array, "batch height width 3"]:
+    """Run the whole chain, as `repaint` does, and return what it yields in the end.
+
+    In one program, unless oneDNN's are used: on a GPU there is little to do between two calls.
+    """
+    names = recipe.transform, recipe.solver
+    tasks = _tasks(work, masks, patches)
+    return _repaint_at_once(encoder, canvas, size, tasks, recipe.ridge, masks, *names)
+
+
+class _Task(NamedTuple):
+    """What `_repaint` takes of one level."""
+
+    decoder: Decoder
+    style: Moments
+    strength: Strength
+    replaced: Strength | None
+    patches: Float[Array, "_ _ channels"] | None
+
+
+def _tasks(
+    work: Sequence[tuple[Decoder, Moments, Step]], masks: Array | None, patches: Patches | None
+) -> list[_Task]:
+    """Decide what is known before anything is compiled: what is given back, what is swapped."""
+    masked, patches = masks is not None, patches or {}
+    return [
+        _Task(decoder, style, step.alpha, step.given_back(masked), patches.get(step.level))
+        for decoder, style, step in work
+    ]
+
+
+@partial(compiled_elsewhere, static_argnames=("transform", "solver"))
+def _repaint_at_once(
+    encoder: Encoder,
+    canvas: Float[Array, "batch height width 3"],
+    size: Size,
+    tasks: list[_Task],
+    ridge: Ridge,
+    masks: Float[Array, "regions 1 height width"] | None,
+    transform: str,
+    solver: str | None,
+) -> Float[Array, "batch height width 3"]:
+    for task in tasks:
+        canvas = _repaint(encoder, canvas, size, task, ridge, masks, transform, solver)
+    return canvas
 
 
 @partial(compiled_elsewhere, static_argnames=("transform", "solver"))
 def _repaint(
     encoder: Encoder,
-    decoder: Decoder,
     canvas: Float[Array, "batch height width 3"],
     size: Size,
-    style: Moments,
-    strength: Strength,
-    replaced: Strength | None,
+    task: _Task,
     ridge: Ridge,
     masks: Float[Array, "regions 1 height width"] | None,
-    patches: Float[Array, "_ _ channels"] | None,
     transform: str,
-    solver: str,
+    solver: str | None,
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
+    decoder, style, *shares, patches = task
+    strength, replaced = jax.tree.map(jnp.asarray, shares)
     canvas, level = mirror(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
@@ -89,7 +130,7 @@ def _repaint(
         mapped = restyle(features, maps, cells)
     else:
         ridged = add_ridge(content[0], ridge)
-        mapped = _swap(features, ridged, style, patches, strength, solver)
+        mapped = _swap(features, ridged, style, patches, strength, find_solver(transform, solver))
     cells_of_picture = in_cells(size, level)
     return decode(decoder, canvas, features, mapped, masks, replaced, cells_of_picture)
 

@@ -74,7 +74,7 @@ def find_maps(
     strength: Strength,
     ridge: Ridge,
     transform: str,
-    solver: str,
+    solver: str | None,
 ) -> AffineMap:
     """Find the map of a picture's features, or the maps of its regions', along a leading axis.
 
@@ -84,7 +84,7 @@ def find_maps(
         strength: How much of the style, 0 … 1, for all images of the batch or for each.
         ridge: See `Recipe`, as of the names of transform and solver.
         transform: A transform's name.
-        solver: A solver's name.
+        solver: A solver's name, or None, as of `Recipe`.
     """
 
     def find_map(content: Moments, style: Moments) -> AffineMap:

@@ -30,12 +30,14 @@ class Moments:
         covariance: Covariance matrix Σ, with the divisor W − 1 (one, when W is less than two).
         residue: What rounding to float32 left off Σ, if known. Whitening divides by the smallest
             eigenvalues, which may be in there.
+        root: Σ^(1/2), if it was taken before, so that colouring need not.
     """
 
     weight: Float[Array, "*sets"]
     mean: Float[Array, "*sets channels"]
     covariance: Float[Array, "*sets channels channels"]
     residue: Float[Array, "*sets channels channels"] | None = None
+    root: Float[Array, "*sets channels channels"] | None = None
 
 
 def moments(
@@ -118,28 +120,36 @@ def _moments(wide: Wide, features: Array, weights: Array) -> tuple[Array, Array,
     """Σ w (f − s)(f − s)ᵀ and Σ w (f − s) in one product a block, for some s near the mean."""
     *sets, height, width, channels = features.shape
     count = _rows_at_once(height, width)
+    blocks = height // count
+    features = features.reshape(*sets, blocks, count * width, channels)
+    weights = weights.reshape(*sets, blocks, count * width, 1)
 
-    def block(index: Array | int) -> tuple[Array, Array]:
-        start = index * count
-        found = lax.dynamic_slice_in_dim(features, start, count, axis=-3)
-        weigh = lax.dynamic_slice_in_dim(weights, start, count, axis=-2)
-        return wide(found).reshape(*sets, -1, channels), wide(weigh).reshape(*sets, -1, 1)
-
-    shift = lax.stop_gradient(block(0)[0].mean(-2, keepdims=True))
-
-    def add(index: Array, total: Array) -> Array:
-        vectors, weigh = block(index)
+    def scatter_of(start: Array | int, number: int) -> Array:
+        vectors, weigh = (
+            wide(lax.dynamic_slice_in_dim(each, start, number, axis=-3))
+            for each in (features, weights)
+        )
         vectors = jnp.concatenate([vectors - shift, jnp.ones_like(weigh)], -1)
-        return total + _product(jnp.swapaxes(weigh * vectors, -1, -2), vectors)
+        return _product(jnp.swapaxes(weigh * vectors, -1, -2), vectors).sum(-3)
 
-    start = jnp.zeros((*sets, channels + 1, channels + 1), shift.dtype)
-    total = lax.fori_loop(0, height // count, add, start)
+    first = wide(lax.slice_in_dim(features, 0, 1, axis=-3))
+    shift = lax.stop_gradient(first.mean(-2, keepdims=True))
+    if _in_turn():
+        start = jnp.zeros((*sets, channels + 1, channels + 1), shift.dtype)
+        total = lax.fori_loop(0, blocks, lambda index, so_far: so_far + scatter_of(index, 1), start)
+    else:
+        total = scatter_of(0, blocks)
     weight, sums, scatter = total[..., -1, -1], total[..., -1, :-1], total[..., :-1, :-1]
     offset = sums / jnp.where(weight == 0, 1, weight)[..., None]
     scatter = scatter - sums[..., :, None] * offset[..., None, :]
     scatter = (scatter + jnp.swapaxes(scatter, -1, -2)) / 2
-    mean = jnp.where(weight[..., None] == 0, 0, shift[..., 0, :] + offset)
+    mean = jnp.where(weight[..., None] == 0, 0, shift[..., 0, 0, :] + offset)
     return weight, mean, scatter / _divisor(weight)
+
+
+def _in_turn() -> bool:
+    """Tell whether blocks are done one after the other: not where one keeps few cores busy."""
+    return jax.default_backend() == "cpu"
 
 
 def _rows_at_once(height: int, width: int) -> int:

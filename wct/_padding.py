@@ -56,4 +56,6 @@ def _extend(
     images: Float[Array, "batch _ _ _"], height: int, width: int
 ) -> Float[Array, "batch height width _"]:
     below, right = height - images.shape[1], width - images.shape[2]
+    if not below and not right:
+        return images
     return jnp.pad(images, ((0, 0), (0, below), (0, right), (0, 0)))

@@ -59,7 +59,8 @@ class Recipe:
         transform: By which map features get the style's moments: `"wct"`, `"ot"`, `"adain"`,
             `"mean"`, or one of a published implementation.
         solver: By what square roots of covariances are taken: `"eigh"`, the eigendecomposition, or
-            for `"wct"` and `"ot"` also `"newton-schulz"`, an iteration of matrix products.
+            for `"wct"` and `"ot"` also `"newton-schulz"`, an iteration of matrix products. None is
+            for the faster one: the latter where it can be, but not on CPUs.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.1.
@@ -70,7 +71,7 @@ class Recipe:
     ridge: Ridge = 0.0
     levels: tuple[int, ...] = field(default=LEVELS, metadata={"static": True})
     transform: str = field(default="wct", metadata={"static": True})
-    solver: str = field(default="eigh", metadata={"static": True})
+    solver: str | None = field(default=None, metadata={"static": True})
 
     def steps(self) -> list[Step]:
         """Return what each level is to do, in the order of `levels`.

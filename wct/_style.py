@@ -7,7 +7,8 @@ would cost ten times as much, as its entries are squares.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from jax.core import Tracer
 from jaxtyping import Array
 
 from ._errors import WctError, WeightsError
@@ -60,6 +62,27 @@ class Style:
         path, sha256 = files[STYLES]
         read_file(path, sha256)
         return cls.load(path)
+
+    def at_hand(self, level: int, solver: str | None = None) -> Moments:
+        """Return the moments of a level as a chain takes them: along a leading axis, and rooted.
+
+        They are made ready once, however many pictures are painted in the style.
+
+        Args:
+            level: The level.
+            solver: By what the root Σ^(1/2) is taken; None for no root.
+        """
+        moments = self.levels[level - 1]
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(moments)):
+            return _make_ready(moments, solver)
+        if (level, solver) not in self._ready:
+            with jax.ensure_compile_time_eval():  # what is kept must not be part of a trace
+                self._ready[level, solver] = _make_ready(moments, solver)
+        return self._ready[level, solver]
+
+    @cached_property
+    def _ready(self) -> dict[tuple[int, str | None], Moments]:
+        return {}
 
     def save(
         self,
@@ -116,6 +139,15 @@ class Style:
         if len({moments.weight.shape for moments in levels}) > 1:
             raise WctError(f"{os.fspath(path)} is no style: its levels have different axes")
         return cls(levels, about["model"])
+
+
+@partial(jax.jit, static_argnames="solver")
+def _make_ready(moments: Moments, solver: str | None) -> Moments:
+    if moments.mean.ndim == 1:
+        moments = jax.tree.map(lambda value: value[None], moments)
+    if solver is None:
+        return moments
+    return replace(moments, root=coloring(moments.covariance, solver=solver))
 
 
 def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:

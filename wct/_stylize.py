@@ -100,7 +100,7 @@ def stylize(
         ridge: What is added to the content's variances before they are whitened, relative to their
             mean: 0 or, against noise and flicker, say 0.01. The preset's by default.
         solver: How square roots of covariances are taken: eigh or, for wct and ot,
-            newton-schulz. The preset's by default.
+            newton-schulz. By default eigh on CPUs, and elsewhere the latter where it can be.
         swap: Levels at which each patch of the content becomes the nearest patch of the style
             instead: style-swap. It takes one style, as a picture, and no masks.
         colors: Whose colours the result has: style, luminance or matched. With luminance it has

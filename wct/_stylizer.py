@@ -10,7 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ._chain import Patches, measure_levels, repaint, whiten_levels
+from ._by_name import WITH_ROOTS, find_solver
+from ._chain import Patches, measure_levels, repaint, repaint_at_once, whiten_levels
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
 from ._layers import stride
@@ -147,10 +148,9 @@ class Stylizer(nnx.Module):
                 another model.
             WeightsError: The model has no decoder for a level.
         """
-        result = content
-        for picture in self.steps(content, style, recipe, masks=masks, patches=patches):
-            result = picture
-        return jnp.clip(result, 0, 1)
+        result = repaint_at_once(*self._prepare(content, style, recipe, masks, patches))
+        _, height, width, _ = content.shape
+        return jnp.clip(result, 0, 1)[:, :height, :width]
 
     def steps(
         self,
@@ -165,6 +165,19 @@ class Stylizer(nnx.Module):
 
         Takes and raises what calling the stylizer does.
         """
+        _, height, width, _ = content.shape
+        for canvas in repaint(*self._prepare(content, style, recipe, masks, patches)):
+            yield canvas[:, :height, :width]
+
+    def _prepare(
+        self,
+        content: Float[Array, "batch height width 3"],
+        style: Style,
+        recipe: Recipe | str,
+        masks: Float[Array, "regions height width"] | None,
+        patches: Patches | None,
+    ) -> tuple:
+        """Return the arguments of `repaint`."""
         recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
         work = self.plan(style, recipe, None if masks is None else len(masks))
         if masks is not None and patches:
@@ -175,8 +188,7 @@ class Stylizer(nnx.Module):
         size = height, width
         if masks is not None:
             masks = share_out(mirror(extend(masks[..., None]), size)[:, None, ..., 0])
-        for canvas in repaint(self.encoder, extend(content), size, work, recipe, masks, patches):
-            yield canvas[:, :height, :width]
+        return self.encoder, extend(content), size, work, recipe, masks, patches
 
     def plan(
         self, style: Style, recipe: Recipe, regions: int | None = None
@@ -199,15 +211,15 @@ class Stylizer(nnx.Module):
                 f"the style was measured by the model {style.model!r}, but this is {self.mark!r}: "
                 "read its picture with this one"
             )
-        levels = style.levels
-        if regions is not None and levels[0].mean.shape[:-1] != (regions,):
+        if regions is not None and style.levels[0].mean.shape[:-1] != (regions,):
             raise WctError(
                 f"{regions} masks need the moments of as many styles along a leading axis"
             )
-        if levels[0].mean.ndim == 1:
-            levels = jax.tree.map(lambda value: value[None], levels)
+        rooted = recipe.transform in WITH_ROOTS
+        solver = find_solver(recipe.transform, recipe.solver) if rooted else None
         return [
-            (self.decoders[f"decoder{step.level}"], levels[step.level - 1], step) for step in steps
+            (self.decoders[f"decoder{step.level}"], style.at_hand(step.level, solver), step)
+            for step in steps
         ]
 
     def steps_of(self, recipe: Recipe) -> list[Step]:

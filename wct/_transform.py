@@ -96,8 +96,8 @@ def coloring(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 3.
     """
-    nothing, rounding = (jnp.asarray(value, covariance.dtype) for value in (0, _ROUNDING))
-    return root[solver](covariance, jnp.zeros_like(covariance), rounding, nothing)
+    nothing = jnp.zeros((), covariance.dtype)
+    return root[solver](covariance, jnp.zeros_like(covariance), _ROUNDING, nothing)
 
 
 def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
@@ -116,7 +116,7 @@ def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 3.2.
     """
-    colored = coloring(style.covariance, solver=solver)
+    colored = _coloring(style, solver)
     return centred(product(colored, _whiten(content, solver)), content, style)
 
 
@@ -128,7 +128,7 @@ def whiten(content: Moments, *, solver: str = "eigh") -> AffineMap:
 
 def color(style: Moments, *, solver: str = "eigh") -> AffineMap:
     """Return the map f ↦ Σ^(1/2) f + m that gives white features these moments."""
-    return AffineMap(coloring(style.covariance, solver=solver), style.mean)
+    return AffineMap(_coloring(style, solver), style.mean)
 
 
 def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
@@ -149,7 +149,7 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
         Matrices", 1982, theorem 4. M. Lu, H. Zhao, A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form
         Solution to Universal Style Transfer", ICCV 2019.
     """
-    colored = coloring(style.covariance, solver=solver)
+    colored = _coloring(style, solver)
     seen = map_moments(content, colored)
     white = _whitening(seen.covariance, seen.residue, _floor(seen), solver, _PRODUCT_ROUNDING)
     return centred(product(colored, product(white, colored)), content, style)
@@ -214,6 +214,10 @@ def _floor(content: Moments) -> Float[Array, "*sets"]:
     return _NOISE**2 * jnp.mean(content.mean**2, axis=-1)
 
 
+def _coloring(style: Moments, solver: str) -> Float[Array, "*sets channels channels"]:
+    return coloring(style.covariance, solver=solver) if style.root is None else style.root
+
+
 def _whiten(content: Moments, solver: str) -> Float[Array, "*sets channels channels"]:
     return _whitening(content.covariance, content.residue, _floor(content), solver)
 
@@ -227,6 +231,5 @@ def _whitening(
 ) -> Float[Array, "*sets channels channels"]:
     if rounding is None:
         rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
-    cut, floor = (jnp.asarray(value, covariance.dtype) for value in (rounding, floor))
     residue = jnp.zeros_like(covariance) if residue is None else residue
-    return inverse_root[solver](covariance, residue, cut, floor)
+    return inverse_root[solver](covariance, residue, rounding, jnp.asarray(floor, covariance.dtype))
