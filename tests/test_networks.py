@@ -75,6 +75,20 @@ def test_convolution_is_the_same_on_all_backends(shape, monkeypatch):
     near(results["cpu"], results["gpu"], 1e-6)
 
 
+def test_convolutions_are_exact_unless_told_otherwise():
+    """A GPU would take TF32, which whitening magnifies."""
+    layer = Layer(jnp.ones((3, 3, 3, 4)), jnp.zeros(4))
+
+    def traced():
+        return str(
+            jax.make_jaxpr(lambda features: convolve(features, layer))(jnp.ones((1, 8, 8, 3)))
+        )
+
+    assert "Precision.HIGHEST" in traced()
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert "Precision.HIGHEST" not in traced()
+
+
 def test_encoder(tiny, tensors):
     images = np.stack([picture(HEIGHT, WIDTH, seed) for seed in (1, 2)])
     levels = jax.jit(lambda encoder, images: encoder(images))(tiny.encoder, images)
