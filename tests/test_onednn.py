@@ -61,6 +61,17 @@ def test_matrices_are_multiplied():
     np.testing.assert_allclose(found, left @ right, atol=1e-5)
 
 
+def test_many_large_matrices_are_multiplied():
+    """Where oneDNN has no kernels for them, its products would hang or write elsewhere."""
+    if not _onednn.is_usable():
+        pytest.skip("this jaxlib is without oneDNN")
+    rng = np.random.default_rng(0)
+    left, right = (rng.normal(size=size) for size in ((36, 30, 256), (36, 256, 512)))
+    arrays = [jnp.asarray(each, jnp.float32) for each in (left, right)]
+    for found in [_onednn.multiply(*arrays) for _ in range(20)]:
+        np.testing.assert_allclose(found, left @ right, atol=1e-3)
+
+
 @pytest.mark.usefixtures("lacking")
 def test_where_it_is_lacking_xla_convolves(layer):
     assert not _onednn.is_usable(*layer)

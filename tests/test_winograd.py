@@ -58,19 +58,28 @@ def test_bands_are_put_together(monkeypatch, rows):
 
 
 @pytest.mark.parametrize(
-    ("side", "channels", "taps", "pays"),
-    [(512, 64, 3, True), (512, 32, 3, False), (64, 64, 3, False), (512, 64, 2, False)],
+    ("side", "channels", "taps", "pays", "by_xla"),
+    [
+        (512, 256, 3, True, True),
+        (512, 64, 3, True, False),
+        (512, 32, 3, False, False),
+        (64, 64, 3, False, False),
+        (512, 64, 2, False, False),
+    ],
 )
-def test_it_is_for_large_and_wide_layers(side, channels, taps, pays):
+def test_it_is_for_large_and_wide_layers(side, channels, taps, pays, by_xla, monkeypatch):
     features = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     kernel = jax.ShapeDtypeStruct((taps, taps, channels, channels), jnp.float32)
-    assert _winograd.pays(features, kernel) is pays
+    for multiplies, wanted in ((True, pays), (False, by_xla)):
+        monkeypatch.setattr(_onednn, "multiplies", lambda multiplies=multiplies: multiplies)
+        assert _winograd.pays(features, kernel) is wanted
 
 
 def test_layers_are_done_by_it(monkeypatch):
     used = []
     ours = _winograd.convolve
     monkeypatch.setattr(_winograd, "_WORK", 0)
+    monkeypatch.setattr(_winograd, "_CHANNELS_BY_XLA", 64)
     monkeypatch.setattr(_winograd, "convolve", lambda *a, **k: used.append(a) or ours(*a, **k))
     for channels in (64, 32):
         layer = make_layer(1, 17, 9, channels, channels)

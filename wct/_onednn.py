@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
+from numpy._core._multiarray_umath import __cpu_features__
 
 _NAME = "__onednn${}"
 _LAYOUTS = {
@@ -91,8 +92,8 @@ def convolve(
 def multiply(
     left: Float[Array, "batch rows inner"], right: Float[Array, "batch inner columns"]
 ) -> Float[Array, "batch rows columns"]:
-    """Multiply matrices."""
-    return _product(left.shape, right.shape)(left, right)
+    """Multiply matrices; by XLA where oneDNN's product of many at once would not be safe."""
+    return (_product(left.shape, right.shape) if multiplies() else _matmul)(left, right)
 
 
 @jax.jit
@@ -131,6 +132,19 @@ def _convolution(
     }
     call = _call("convolution", shape, {"onednn_conv_config": config})
     return _compile(call, features, kernel, (outputs,))
+
+
+_matmul = jax.jit(jnp.matmul)
+
+
+@functools.cache
+def multiplies() -> bool:
+    """Tell whether oneDNN multiplies here: many matrices at once, and faster than XLA.
+
+    Without AVX-512 it has no kernels of its own for that, and what it does in their place writes
+    beyond its arrays, or waits for ever, in the version that jaxlib 0.10 and 0.11 carry.
+    """
+    return bool(__cpu_features__.get("AVX512F"))
 
 
 @functools.cache

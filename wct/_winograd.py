@@ -36,6 +36,9 @@ _AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0
 _CHANNELS = 64
 """From how many channels on, in and out, it is faster."""
 
+_CHANNELS_BY_XLA = 256
+"""The same where XLA does the products."""
+
 _WORK = 2**26
 """From how many products a tap on: below, more calls take longer than they save."""
 
@@ -47,7 +50,8 @@ def pays(features: Any, kernel: Any) -> bool:
     """Tell whether it is faster here than multiplying at each tap."""
     *taps, inputs, outputs = kernel.shape
     work = features.size * outputs
-    return taps == [3, 3] and min(inputs, outputs) >= _CHANNELS and work >= _WORK
+    least = _CHANNELS if _onednn.multiplies() else _CHANNELS_BY_XLA
+    return taps == [3, 3] and min(inputs, outputs) >= least and work >= _WORK
 
 
 def convolve(
