@@ -49,13 +49,12 @@ def draw_frontier() -> None:
     """Plot docs/control.md's figures, and those of other methods."""
     # (content distance, covariance distance)
     ours = {
-        "balanced": (0.750, 0.615),
-        "faithful": (0.652, 0.656),
-        "strong": (0.978, 0.575),
-        "paper": (0.984, 0.602),
-        "paper, alpha 1": (1.476, 0.542),
+        "balanced": (0.769, 0.598),
+        "faithful": (0.636, 0.654),
+        "strong": (0.860, 0.577),
+        "paper": (0.827, 0.608),
+        "paper, alpha 1": (1.166, 0.538),
     }
-    refined = {"faithful, refine=5": (0.757, 0.580), "faithful, refine=10": (0.756, 0.559)}
     others = {
         "MicroAST": (0.767, 0.677),
         "Magenta": (0.689, 0.730),
@@ -66,7 +65,6 @@ def draw_frontier() -> None:
     figure, axes = plt.subplots(figsize=(7, 4.2))
     for points, marker, label in (
         (ours, "o", "wct, one pass"),
-        (refined, "s", "wct, refined"),
         (others, "x", "others"),
     ):
         axes.scatter(*zip(*points.values(), strict=True), marker=marker, label=label)
@@ -74,7 +72,7 @@ def draw_frontier() -> None:
             axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.set_xlabel("content distance")
     axes.set_ylabel("style distance (covariance)")
-    axes.set_xlim(0.6, 1.8)
+    axes.set_xlim(0.6, 1.5)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
