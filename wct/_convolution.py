@@ -1,7 +1,7 @@
 """The convolution of all networks here: 3×3, stride 1, reflection-padded."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,8 @@ def _valid(features: Array, kernel: Array, bias: Array, padding: str = "VALID") 
     In float32, if JAX is not told otherwise: with TF32, which it would choose on a GPU, pictures
     are off by up to 9/255, as whitening magnifies what encoders get wrong.
     """
-    told = jax.config.jax_default_matmul_precision is not None
+    settings: Any = jax.config  # its type tells of methods only
+    told = settings.jax_default_matmul_precision is not None
     result = lax.conv_general_dilated(
         features,
         kernel,

@@ -166,6 +166,12 @@ def main() -> None:
     )
     results = (wct.stylize(scene, strokes, refine=steps) for steps in (0, 50))
     write_row("refine", [scene, strokes, *results])
+    networks = wct.Stylizer.from_pretrained()
+    features = networks.encoder(scene[None])
+    decoded = [
+        networks.decoders[f"decoder{level}"](features[level - 1])[0] for level in range(1, 6)
+    ]
+    write_row("reconstructions", [scene, *(np.asarray(each) for each in decoded)])
     draw_frontier()
     draw_bank()
 
