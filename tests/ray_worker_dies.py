@@ -39,7 +39,7 @@ def main():
         content, styles, output, model=model, alpha=(0.3, 1.0), levels=(2, 1), engine="ray",
         workers=2, progress=kill,
     )  # fmt: skip
-    print(report.done, report.painters, *report.failed, *killed)
+    print("report:", report.done, report.painters, *report.failed, *killed)
 
 
 if __name__ == "__main__":

@@ -394,7 +394,9 @@ def test_on_ray_a_worker_dies(folders, command, tiny_directory):
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    count, painters, failed, killed = done.stdout.splitlines()[-1].split()  # after what Ray says
+    lines = [line.split() for line in done.stdout.splitlines()]  # Ray says something too
+    [report] = [line[1:] for line in lines if line[:1] == ["report:"]]
+    count, painters, failed, killed = report
     assert (count, painters, failed) == ("30", "2", "class1/7.jpg")
     assert int(killed) > 0
     here = out.with_name("here")
