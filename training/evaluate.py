@@ -13,7 +13,7 @@ from wct._networks import Encoder
 from wct._weights import load_model
 
 from .data import Pictures, crop_batches, image_files
-from .objectives import fit_heads
+from .objectives import content_distance, fit_heads
 
 _MULTIPLE = 32
 _EXPLAINED_CROP = 192
@@ -115,10 +115,7 @@ def style_transfer(
     @jax.jit
     def measure(image):
         features = teacher(image[None])
-        relu4 = features[3][0]
-        spread = jnp.std(relu4, (0, 1)) + 1e-6
-        normal = (relu4 - jnp.mean(relu4, (0, 1))[None, None]) / spread[None, None]
-        return [wct.moments(values[0]) for values in features], normal
+        return [wct.moments(values[0]) for values in features], features[3]
 
     contents = list(_squares(photographs, _STYLE_SIDE, everything))
     styles = list(_squares(paintings, _STYLE_SIDE, everything))
@@ -130,7 +127,7 @@ def style_transfer(
         found, result = measure(transfer(picture, painting))
         covariance += [_distance(f.covariance, w.covariance) for f, w in zip(found, wanted)]  # noqa: B905
         mean += [_distance(f.mean, w.mean) for f, w in zip(found, wanted)]  # noqa: B905
-        content.append(np.sum((result - original) ** 2) / np.sum(np.square(original)))
+        content.append(content_distance(result, original))
     return {
         name: float(np.mean(values))
         for name, values in (("covariance", covariance), ("mean", mean), ("content", content))

@@ -17,16 +17,13 @@ from jaxtyping import Array, Float
 
 from wct._moments import moments
 from wct._networks import Decoder, Encoder
-from wct._spectral import identity, product
+from wct._spectral import identity, newton_schulz, product
 from wct._transform import centred
 
 from .settings import Phase, Weights
 from .start import linear_fit
 
 Metrics = dict[str, Float[Array, ""]]
-
-_ITERATIONS = 20
-"""Of Newton and Schulz: an eigenvalue of 1e-5 of the norm grows by 9/4 in each."""
 
 
 class Head(NamedTuple):
@@ -141,30 +138,12 @@ def restyle(
     """
     content = moments(features)
     style = jax.tree.map(lambda part: jnp.roll(part, 1, axis=0), content)
-    roots, inverses = _square_roots(content.covariance, ridge)
+    norms = jnp.linalg.norm(content.covariance, axis=(1, 2), keepdims=True) + 1e-12
+    regular = content.covariance + ridge * norms * identity(content.covariance)
+    inverses = newton_schulz(regular, ridge)
+    roots = product(regular, inverses)
     maps = centred(product(jnp.roll(roots, 1, axis=0), inverses), content, style)
     return maps.blend(jnp.linspace(0, 1, len(features)))(features)
-
-
-def _square_roots(
-    covariance: Float[Array, "batch channels channels"], ridge: float
-) -> tuple[Float[Array, "batch channels channels"], Float[Array, "batch channels channels"]]:
-    """Return Σ^(1/2) and Σ^(−1/2) of regularised covariances, fast on every device.
-
-    By the coupled Newton–Schulz iteration (N. Higham, "Functions of Matrices", 2008, equation
-    6.35), in float32, of a whole batch at once.
-    """
-    unit = identity(covariance)
-    norm = jnp.linalg.norm(covariance, axis=(1, 2), keepdims=True) + 1e-12
-
-    def improve(_, roots):
-        root, inverse = roots
-        step = 1.5 * unit - 0.5 * product(inverse, root)
-        return product(root, step), product(step, inverse)
-
-    start = covariance / norm + ridge * unit, unit
-    root, inverse = lax.fori_loop(0, _ITERATIONS, improve, start)
-    return root * jnp.sqrt(norm), inverse / jnp.sqrt(norm)
 
 
 def _reconstruct(
@@ -196,13 +175,20 @@ def _lost_content(
     teacher: Encoder,
     wanted: Float[Array, "batch _ _ _"],
 ) -> Float[Array, ""]:
-    """Squared distance of restyled images from their contents in the teacher's relu4_1.
+    """Distance of restyled images from their contents, whose relu4_1 in the teacher is `wanted`.
 
-    Each channel is normalised per image; relative to the contents' own square. The ridge keeps
-    whitening's derivative within bounds.
+    The ridge keeps whitening's derivative within bounds.
     """
     restyled = decoder(restyle(features, ridge=1e-3))
-    found, wanted = map(_normal, (teacher.encode(restyled, 4), wanted))
+    return content_distance(teacher.encode(restyled, 4), wanted)
+
+
+def content_distance(
+    found: Float[Array, "batch height width channels"],
+    wanted: Float[Array, "batch height width channels"],
+) -> Float[Array, ""]:
+    """Squared distance of features, each channel normalised per image, relative to the wanted's."""
+    found, wanted = map(_normal, (found, wanted))
     return jnp.mean((found - wanted) ** 2) / jnp.mean(wanted**2)
 
 

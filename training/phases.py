@@ -4,7 +4,7 @@ A phase that was interrupted goes on from its latest checkpoint when it is run a
 the same weights as one that was not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +147,11 @@ def _phase(settings: Settings, name: str) -> Phase:
 
 
 def _start_crops(pictures: Pictures, phase: Phase) -> np.ndarray:
-    options = {"crop": phase.crop, "batch": phase.start_images, "seed": phase.seed + 1}
-    return np.asarray(next(crop_batches(pictures, **options)))
+    return _crops(pictures, phase, phase.start_images, phase.seed + 1)
+
+
+def _crops(pictures: Pictures, phase: Phase, count: int, seed: int) -> np.ndarray:
+    return np.asarray(next(crop_batches(pictures, crop=phase.crop, batch=count, seed=seed)))
 
 
 def _start_decoders(
@@ -186,19 +189,18 @@ def _train(
     rates: Any = 1.0,
 ) -> Any:
     """Run the loop; every so often, write a sheet of pictures and what decoders make of them."""
-    options = {"crop": phase.crop, "batch": phase.batch, "seed": phase.seed}
-    shown = np.asarray(
-        next(crop_batches(pictures, **(options | {"batch": 8, "seed": phase.seed + 2})))
-    )
+    shown = _crops(pictures, phase, 8, phase.seed + 2)
 
     def sample(trained: Any, step: int) -> None:
         encoder, decoders = networks_of(trained)
         write_reconstructions(directory / "samples" / f"{step:06d}.png", encoder, decoders, shown)
 
-    return train(
-        trained, frozen, loss, lambda start: crop_batches(pictures, start=start, **options),
-        phase, directory, sample, rates,
-    )  # fmt: skip
+    def batches(start: int) -> Iterator[jax.Array]:
+        return crop_batches(
+            pictures, crop=phase.crop, batch=phase.batch, seed=phase.seed, start=start
+        )
+
+    return train(trained, frozen, loss, batches, phase, directory, sample, rates)
 
 
 def _save(

@@ -31,6 +31,8 @@ def repaint(
     recipe: Recipe,
     masks: Float[Array, "regions 1 height width"] | None = None,
     patches: Patches | None = None,
+    *,
+    together: bool = False,
 ) -> Iterator[Float[Array, "batch height width 3"]]:
     """Run the chain on a canvas, and yield it after each level, as decoded.
 
@@ -45,33 +47,19 @@ def repaint(
         recipe: What it returned that for.
         masks: Regions on their canvas, filled by reflection, together at most 1.
         patches: As of calling the stylizer.
+        together: Run all levels at once, and yield the canvas after the last alone: on a GPU there
+            is little to do between two programs.
     """
-    names = recipe.transform, recipe.solver
-    for task in _tasks(work, masks, patches):
-        canvas = _repaint(encoder, canvas, size, task, recipe.ridge, masks, *names)
+    tasks = _tasks(work, masks, patches)
+    for group in [tasks] if together else [[task] for task in tasks]:
+        canvas = _repaint(
+            encoder, canvas, size, group, recipe.ridge, masks, recipe.transform, recipe.solver
+        )
         yield canvas
 
 
-def repaint_at_once(
-    encoder: Encoder,
-    canvas: Float[Array, "batch height width 3"],
-    size: Size,
-    work: Sequence[tuple[Decoder, Moments, Step]],
-    recipe: Recipe,
-    masks: Float[Array, "regions 1 height width"] | None = None,
-    patches: Patches | None = None,
-) -> Float[Array, "batch height width 3"]:
-    """Run the whole chain, as `repaint` does, and return what it yields in the end.
-
-    In one program, unless oneDNN's are used: on a GPU there is little to do between two calls.
-    """
-    names = recipe.transform, recipe.solver
-    tasks = _tasks(work, masks, patches)
-    return _repaint_at_once(encoder, canvas, size, tasks, recipe.ridge, masks, *names)
-
-
 class _Task(NamedTuple):
-    """What `_repaint` takes of one level."""
+    """What `_repaint_level` takes of one level."""
 
     decoder: Decoder
     style: Moments
@@ -92,23 +80,23 @@ def _tasks(
 
 
 @partial(compiled_elsewhere, static_argnames=("transform", "solver"))
-def _repaint_at_once(
+def _repaint(
     encoder: Encoder,
     canvas: Float[Array, "batch height width 3"],
     size: Size,
-    tasks: list[_Task],
+    tasks: Sequence[_Task],
     ridge: Ridge,
     masks: Float[Array, "regions 1 height width"] | None,
     transform: str,
     solver: str | None,
 ) -> Float[Array, "batch height width 3"]:
+    """Run one level or several, in one program unless oneDNN's are used."""
     for task in tasks:
-        canvas = _repaint(encoder, canvas, size, task, ridge, masks, transform, solver)
+        canvas = _repaint_level(encoder, canvas, size, task, ridge, masks, transform, solver)
     return canvas
 
 
-@partial(compiled_elsewhere, static_argnames=("transform", "solver"))
-def _repaint(
+def _repaint_level(
     encoder: Encoder,
     canvas: Float[Array, "batch height width 3"],
     size: Size,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._bank import Bank
 from ._buckets import to_bucket
-from ._chain import repaint_at_once
+from ._chain import repaint
 from ._image import to_bytes, to_floats
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
 from ._recipe import Recipe
@@ -65,8 +65,9 @@ class Painter:
         for index, source in enumerate(filled):
             canvas[index, :height, :width] = to_floats(pictures[source])
         work = self._plan([tasks[source] for source in filled])
-        result = repaint_at_once(
-            self.stylizer.encoder, jnp.asarray(canvas), (height, width), work, self.recipe
+        size = height, width
+        [result] = repaint(
+            self.stylizer.encoder, jnp.asarray(canvas), size, work, self.recipe, together=True
         )
         painted = np.asarray(result)[: len(tasks), :height, :width]
         return [to_bytes(picture) for picture in painted]

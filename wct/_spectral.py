@@ -89,7 +89,7 @@ def _spectral(
         def iterate(matrix: Array, rounding: float, floor: Array) -> Array:
             norm = _norm(matrix)
             cut = jnp.where(norm > 0, rounding * norm + floor[..., None, None], 1)
-            inverse = _newton_schulz(matrix + cut * identity(matrix), rounding)
+            inverse = newton_schulz(matrix + cut * identity(matrix), rounding)
             found = by_products(matrix, inverse, cut * product(inverse, inverse))
             return jnp.where(norm > 0, found, 0)
 
@@ -138,8 +138,10 @@ def _all_at_once(function: Callable[..., Array]) -> Callable[..., Array]:
     return mapped
 
 
-def _newton_schulz(matrix: Array, rounding: float) -> Array:
+def newton_schulz(matrix: Array, rounding: float) -> Array:
     """Return Σ^(−1/2), of a Σ with no eigenvalue below about `rounding` of its norm.
+
+    In the matrix's own precision, and of any number of matrices along leading axes.
 
     Y ← Y p(Z Y) and Z ← p(Z Y) Z take Y from Σ to Σ^(1/2), and Z from I to Σ^(−1/2): every singular
     value x of the coupled pair becomes x p(x²), until all are one.

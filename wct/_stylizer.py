@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ._by_name import WITH_ROOTS, find_solver
-from ._chain import Patches, measure_levels, repaint, repaint_at_once, whiten_levels
+from ._chain import Patches, measure_levels, repaint, whiten_levels
 from ._errors import WctError, WeightsError
 from ._image import ImageLike, read_image
 from ._layers import stride
@@ -148,7 +148,8 @@ class Stylizer(nnx.Module):
                 another model.
             WeightsError: The model has no decoder for a level.
         """
-        result = repaint_at_once(*self._prepare(content, style, recipe, masks, patches))
+        prepared = self._prepare(content, style, recipe, masks, patches)
+        [result] = repaint(*prepared, together=True)
         _, height, width, _ = content.shape
         return jnp.clip(result, 0, 1)[:, :height, :width]
 
