@@ -1,3 +1,5 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from conftest import WIDTHS, fill, picture
 from flax import nnx
 from scipy.ndimage import correlate
 
+from wct import _tf32
 from wct._convolution import Layer, convolve, halve
 from wct._layers import LEVELS, layer_channels, layer_names, stride
 from wct._networks import Convolution, Decoder, Encoder, double, run_layers
@@ -87,6 +90,43 @@ def test_convolutions_are_exact_unless_told_otherwise():
     assert "Precision.HIGHEST" in traced()
     with jax.default_matmul_precision("tensorfloat32"):
         assert "Precision.HIGHEST" not in traced()
+
+
+def test_tensor_cores_convolve_as_exactly_as_float32():
+    """They cut off what TF32 has no bits for; of three parts that is next to nothing."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(1, 6, 7, 32)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 32, 4)).astype(np.float32)
+
+    def cut_off(values):
+        return (np.asarray(values).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+
+    def convolved(features, kernel):
+        windows = np.lib.stride_tricks.sliding_window_view(features, (3, 3), (1, 2))
+        return np.einsum("nyxirc,rcio->nyxo", *map(np.float64, (windows, kernel)))
+
+    wanted = convolved(features, kernel)
+    parts = map(cut_off, _tf32.in_three_parts(features, kernel))
+    near(convolved(*parts), wanted, 1e-6)
+    with pytest.raises(AssertionError):
+        near(convolved(*map(cut_off, (features, kernel))), wanted, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("capability", "channels", "parts"),
+    [("9.0", 32, 3), ("8.0", 64, 3), ("9.0", 16, 1), ("7.5", 48, 1), ("gfx90a", 40, 1)],
+)
+def test_tensor_cores_are_used_where_they_pay(capability, channels, parts, monkeypatch):
+    device = types.SimpleNamespace(compute_capability=capability)
+    layer = Layer(jnp.ones((3, 3, channels, 4)), jnp.zeros(4))
+    features = jnp.ones((1, 8, 9, channels))
+    wanted = convolve(features, layer)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    traced = str(jax.make_jaxpr(lambda features: convolve(features, layer))(features))
+    assert f"f32[3,3,{parts * channels},4]" in traced
+    assert ("Precision.HIGHEST" in traced) == (parts == 1)
+    near(convolve(features, layer), wanted, 1e-6)
 
 
 def test_encoder(tiny, tensors):

@@ -42,9 +42,10 @@ _compiling = threading.Lock()
 
 def is_usable(*trees: Any) -> bool:
     """Tell whether oneDNN can convolve what is in these trees: arrays at hand, on the one CPU."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees)):
+    if jax.default_backend() != "cpu" or jax.device_count() > 1:
         return False
-    return jax.default_backend() == "cpu" and jax.device_count() == 1 and _is_there()
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+    return not traced and _is_there()
 
 
 def compiled_elsewhere(function: Callable, **options: Any) -> Callable:

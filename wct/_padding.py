@@ -21,6 +21,15 @@ def to_common_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch
     return _extend(images, *map(to_bucket, images.shape[1:3]))
 
 
+@partial(jax.jit, static_argnames="size")
+def as_picture(
+    canvas: Float[Array, "batch _ _ channels"], size: Size
+) -> Float[Array, "batch height width channels"]:
+    """Return the part of a canvas that is the picture, in [0, 1]."""
+    height, width = size
+    return jnp.clip(canvas[:, :height, :width], 0, 1)
+
+
 def in_cells(size: Size, level: int) -> Size:
     """Return how many rows and columns of a level's features are the picture's."""
     deepest = max(LEVELS)

@@ -18,7 +18,7 @@ from ._layers import stride
 from ._masks import MaskLike, read_mask, share_out
 from ._moments import Moments
 from ._networks import Decoder, Encoder
-from ._padding import mirror, to_canvas, to_common_canvas
+from ._padding import as_picture, mirror, to_canvas, to_common_canvas
 from ._recipe import DEFAULT, Recipe, Step, check_levels, find_recipe
 from ._style import Style
 from ._weights import load_model, named_tensors
@@ -149,9 +149,8 @@ class Stylizer(nnx.Module):
             WeightsError: The model has no decoder for a level.
         """
         prepared = self._prepare(content, style, recipe, masks, patches)
-        [result] = repaint(*prepared, together=True)
-        _, height, width, _ = content.shape
-        return jnp.clip(result, 0, 1)[:, :height, :width]
+        [canvas] = repaint(*prepared, together=True)
+        return as_picture(canvas, content.shape[1:3])
 
     def steps(
         self,
