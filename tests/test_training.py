@@ -513,3 +513,37 @@ def test_distances_of_the_content_itself(tmp_path, pictures, teacher_file):
     assert found["content"] < 1e-3
     assert found["covariance"] < 1e-2  # each picture is its own style here
     assert found["mean"] < 1e-2
+
+
+def save_drawn(directory, seed, widths=WIDTHS, levels=(2, 1)):
+    rngs = nnx.Rngs(seed)
+    decoders = {level: Decoder(level, widths, rngs=rngs) for level in levels}
+    save_model(directory, Model("drawn", Encoder(widths, rngs=rngs), decoders))
+    return directory
+
+
+def test_average(tmp_path):
+    models = [save_drawn(tmp_path / str(seed), seed) for seed in (1, 2)]
+    target = tmp_path / "average"
+    made = run("average", *models, target)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() == str(target)
+    assert load_model(target).decoders.keys() == {1, 2}
+    for name in ("encoder", "decoder1", "decoder2"):
+        first, second, mean = (
+            safetensors.numpy.load_file(directory / f"{name}.safetensors")
+            for directory in (*models, target)
+        )
+        assert first.keys() == mean.keys()
+        for tensor, found in mean.items():
+            wanted = (first[tensor].astype(float) + second[tensor].astype(float)) / 2
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("other", [{"widths": (8, 8, 10, 10, 12)}, {"levels": (3, 1)}])
+def test_networks_that_differ_have_no_average(other, tmp_path):
+    models = [save_drawn(tmp_path / "one", 1), save_drawn(tmp_path / "other", 2, **other)]
+    made = run("average", *models, tmp_path / "average")
+    assert made.returncode == 1
+    assert made.stderr.startswith("Error: ") and "differ in widths or levels" in made.stderr
+    assert not (tmp_path / "average").exists()

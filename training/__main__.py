@@ -170,6 +170,16 @@ def export(models: tuple[Path, ...], target: Path, about: Path | None, decoders_
 
 
 @main.command()
+@click.argument("models", type=_FOLDER, nargs=-1, required=True, metavar="MODEL…")
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+def average(models: tuple[Path, ...], target: Path) -> None:
+    """Write the mean of the weights of MODELs, of a run's start and its end say, to TARGET."""
+    from .average import average_models
+
+    click.echo(average_models(models, target))
+
+
+@main.command()
 @click.argument("model", type=_FOLDER)
 def bank(model: Path) -> None:
     """Draw the styles that come along with a MODEL, measure them, and store them with it."""
