@@ -545,5 +545,6 @@ def test_networks_that_differ_have_no_average(other, tmp_path):
     models = [save_drawn(tmp_path / "one", 1), save_drawn(tmp_path / "other", 2, **other)]
     made = run("average", *models, tmp_path / "average")
     assert made.returncode == 1
-    assert made.stderr.startswith("Error: ") and "differ in widths or levels" in made.stderr
+    assert made.stderr.startswith("Error: ")
+    assert "differ in widths or levels" in made.stderr
     assert not (tmp_path / "average").exists()

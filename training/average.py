@@ -1,7 +1,7 @@
 """The average of networks: of one run's start and its end it is often better than either.
 
-Reference: M. Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves
-accuracy without increasing inference time", ICML 2022.
+Reference: M. Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models
+improves accuracy without increasing inference time", ICML 2022.
 """
 
 from collections.abc import Sequence
