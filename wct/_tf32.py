@@ -27,7 +27,7 @@ def in_three_parts(
     """Return features and a kernel whose convolution by TF32 is the given ones' by float32, nearly.
 
     Each number is the sum of one that TF32 has and a small rest. The product of two rests, 2^-22 of
-    the whole, is left out.
+    the whole, is left out. Derivatives are by TF32 alone: what is propagated back is not split.
     """
     large, small = _split(features)
     heavy, light = _split(kernel)
