@@ -19,7 +19,7 @@ from ._border import Size
 from ._errors import WctError
 from ._moments import Moments
 from ._networks import Encoder
-from ._padding import coverage, mirror, to_canvas
+from ._padding import as_picture, coverage, mirror, to_canvas
 from ._style import Style
 
 Scalar = Float[Array, ""]
@@ -141,7 +141,7 @@ def refine(
         found = _search(encoder, objective, point, direction, float(slope), length)
         point = found or point
         losses.append(float(point.loss))
-        yield jnp.clip(point.canvas[0, :height, :width], 0, 1), losses[-1]
+        yield as_picture(point.canvas, size)[0], losses[-1]
         if found is None or _is_over(losses):
             return
 
