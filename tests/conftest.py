@@ -3,16 +3,23 @@
 import os
 import subprocess
 import sys
+import tempfile
 
-import jax
+# Compiling is most of what tests do. Machine code need not be the best there is, and what one
+# process of the run has compiled, be it a worker or one that a test starts, the others read.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="wct-tests-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit jax locks it
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    )
 
-# Compiling is most of what tests do, and machine code need not be the best there is. It is read by
-# the first computation, and by the processes that tests start.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+import jax  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_enable_compilation_cache", False)  # each test has a home of its own
 
 import jaxtyping  # noqa: E402
 
@@ -82,7 +89,7 @@ def exhaust(request):
 
 def run_on_devices(script, *arguments, count=2, **options):
     """Run a script in a process with so many simulated devices."""
-    flags = f"--xla_force_host_platform_device_count={count}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"
     subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

@@ -30,7 +30,8 @@ print(json.dumps({
 def stylize(tiny_directory):
     def run(**environment):
         command = [sys.executable, "-c", SCRIPT, str(tiny_directory)]
-        given = os.environ | {"JAX_PLATFORMS": "cpu"} | environment
+        kept = {name: os.environ[name] for name in os.environ if "CACHE" not in name}
+        given = kept | {"JAX_PLATFORMS": "cpu"} | environment
         done = subprocess.run(command, env=given, check=True, capture_output=True, text=True)
         assert "Traceback" not in done.stderr
         return json.loads(done.stdout)

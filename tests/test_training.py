@@ -17,7 +17,6 @@ import pytest
 import safetensors.numpy
 from conftest import run_on_devices
 from flax import nnx
-from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 import wct
@@ -94,18 +93,18 @@ def test_batches_do_not_depend_on_where_one_starts(pictures):
 
 
 def test_crops_are_parts_of_the_pictures_and_of_their_mirror_images(pictures):
-    """Found again in the files by their first row, all over them, about half of them mirrored."""
+    """Found again in the files, all over them, about half of them mirrored."""
     whole = [np.asarray(Image.open(file).convert("RGB")) for file in image_files(pictures)]
     crops = next(crop_batches(Pictures.load([pictures], 32), crop=32, batch=400, seed=0))
     found = []
     for crop in np.rint(255 * np.asarray(crops)).astype(np.uint8):
         for mirrored, index in product((False, True), range(len(whole))):
-            windows = sliding_window_view(whole[index], (32, 32, 3))[:, :, 0]
             wanted = crop[:, ::-1] if mirrored else crop
-            same = (windows[:, :, 0] == wanted[0]).all((2, 3))
-            for top, left in zip(*np.nonzero(same), strict=True):
-                if np.array_equal(windows[top, left], wanted):
-                    found.append((index, mirrored, top, left, windows.shape[0] - 1 - top))
+            bottom, right = np.subtract(whole[index].shape[:2], 31)
+            same = (whole[index][:bottom, :right] == wanted[0, 0]).all(-1)
+            for top, left in np.argwhere(same):
+                if np.array_equal(whole[index][top : top + 32, left : left + 32], wanted):
+                    found.append((index, mirrored, top, left, bottom - 1 - top))
     assert len(found) == 400
     chosen, mirrored, top, left, below = map(np.array, zip(*found, strict=True))
     assert set(chosen) == set(range(len(whole)))
@@ -401,9 +400,8 @@ def test_configurations_load(config):
 
 
 def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
-    tmp_path, pictures, teacher_file, monkeypatch
+    tmp_path, pictures, teacher_file
 ):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     common = (SMOKE, "--images", pictures, "--teacher", teacher_file)
     whole = run("distil", *common, "--run", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
@@ -439,7 +437,7 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
                    "--level", 2)  # fmt: skip
     assert decoders.returncode == 0, decoders.stderr
     refined = Path(decoders.stdout.strip())
-    same = "encoder.safetensors", "decoder5.safetensors"
+    same = "encoder.safetensors", "decoder1.safetensors"
     assert all((refined / name).read_bytes() == (model / name).read_bytes() for name in same)
     changed = "decoder2.safetensors"
     assert (refined / changed).read_bytes() != (model / changed).read_bytes()
@@ -459,13 +457,13 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     assert (tmp_path / "alone" / changed).read_bytes() == (refined / changed).read_bytes()
     expected = safetensors.numpy.load_file(tmp_path / "alone" / export.PROBE)
     found = export.probe(tmp_path / "alone")
-    assert found.keys() == expected.keys() == {f"decoded{level}" for level in range(1, 6)}
+    assert found.keys() == expected.keys() == {"decoded1", "decoded2"}
     for name, values in found.items():
         np.testing.assert_array_equal(values, expected[name])
 
     shown = run("evaluate", tmp_path / "shipped", "--images", pictures, "--all", "--side", "64")
     assert shown.returncode == 0, shown.stderr
-    assert "relu5_1" in shown.stdout
+    assert "relu2_1" in shown.stdout
 
 
 @pytest.fixture(scope="module")
