@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,15 +14,23 @@ from wct._networks import run_layers
 
 needed = pytest.mark.skipif(not _onednn.is_usable(), reason="this jaxlib is without oneDNN")
 
+BORDER = (0, 0), (1, 1), (1, 1), (0, 0)
 KINDS = st.sampled_from([(False, False), (False, False), (True, False), (False, True)])
 
 
 def one_by_one(features, layers, size):
-    """By XLA, with a border added for each, of the picture alone."""
-    features, found = features[:, : size[0], : size[1]], []
-    for layer in layers:
-        features = convolve(features, layer)
-        found.append(features)
+    """In float64 NumPy, of the picture alone."""
+    pictures = [np.asarray(each[: size[0], : size[1]], np.float64) for each in features]
+    found = []
+    for kernel, bias, doubled, relu, halved in layers:
+        if doubled:
+            pictures = [oracle.upsample(each) for each in pictures]
+        pictures = [oracle.convolve(each, kernel, bias) for each in pictures]
+        if relu:
+            pictures = [oracle.relu(each) for each in pictures]
+        if halved:
+            pictures = [oracle.pool(each) for each in pictures]
+        found.append(np.stack(pictures))
     return found
 
 
@@ -83,9 +92,9 @@ def test_wide_layers_leave_borders_too(monkeypatch):
 )
 def test_a_border_renewed_is_as_one_added(size, beyond, distance):
     rows, columns = (side + more for side, more in zip(size, beyond, strict=True))
-    features = jnp.asarray(np.random.default_rng(0).normal(size=(2, rows, columns, 3)), jnp.float32)
-    added = surround(features, size, distance)
-    room = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=7)
+    features = np.random.default_rng(0).normal(size=(2, rows, columns, 3)).astype(np.float32)
+    added = np.pad(features[:, : size[0], : size[1]], BORDER, ("edge", "reflect")[distance])
+    room = jnp.asarray(np.pad(features, BORDER, constant_values=7))
     renewed = renew(room, size, distance)
     height, width = (side + 2 for side in size)
     np.testing.assert_array_equal(renewed[:, :height, :width], added[:, :height, :width])
@@ -94,7 +103,7 @@ def test_a_border_renewed_is_as_one_added(size, beyond, distance):
 def test_what_is_added_is_numpys():
     features = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
     for distance, mode in ((1, "reflect"), (0, "edge")):
-        wanted = np.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode)
+        wanted = np.pad(features, BORDER, mode)
         np.testing.assert_array_equal(surround(jnp.asarray(features), None, distance), wanted)
 
 
