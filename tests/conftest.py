@@ -1,5 +1,6 @@
 """What all tests share: strict settings, checked shapes, and a tiny model."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,13 +11,12 @@ import tempfile
 if "PYTEST_XDIST_WORKER" not in os.environ:
     COMPILED = tempfile.TemporaryDirectory(prefix="wct-tests-", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
-    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit jax locks it
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
     )
 
-import jax  # noqa: E402
+import jax
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -75,6 +75,14 @@ def home(tmp_path, monkeypatch):
     """The home of pulled and imported models: the test's own, and not yet there."""
     monkeypatch.setenv("WCT_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget():
+    """Programs of one file serve few others, and with gigabytes of them all takes longer."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(params=[jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 3 GB"), MemoryError()])

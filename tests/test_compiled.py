@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from wct._compiled import _drop_oldest
+
 SCRIPT = """
 import json, sys
 import jax, numpy as np
@@ -66,3 +68,15 @@ def test_the_users_choice_is_kept(stylize, home, tmp_path):
 def test_a_home_that_cannot_be_written_is_no_error(stylize, tmp_path):
     (tmp_path / "file").touch()
     assert stylize(WCT_HOME=str(tmp_path / "file" / "home"))["directory"] is None
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    sizes = {"old": 30, "read": 20, "new": 10}
+    for age, (name, size) in enumerate(sizes.items()):
+        (tmp_path / name).write_bytes(bytes(size))
+        os.utime(tmp_path / name, (age, age))
+    os.utime(tmp_path / "read", (9, 0))  # written before all others, read after them
+    for limit, kept in ((60, {"old", "read", "new"}), (59, {"read", "new"}), (29, {"read"}),
+                        (19, set())):  # fmt: skip
+        _drop_oldest(tmp_path, limit)
+        assert {path.name for path in tmp_path.iterdir()} == kept
