@@ -79,7 +79,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True, scope="module")
 def forget():
-    """Programs of one file serve few others, and with gigabytes of them all takes longer."""
+    """Programs of one file serve few others; a worker that keeps all of them grows to 5 GB."""
     yield
     jax.clear_caches()
     gc.collect()

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wct import _onednn, _winograd
@@ -56,7 +56,6 @@ def cases(draw):
 
 
 @needed
-@settings(max_examples=40)  # each compiles for its own shapes
 @given(cases(), st.data())
 def test_in_turn_as_one_by_one(case, data):
     features, layers, size = case
@@ -84,7 +83,6 @@ def test_wide_layers_leave_borders_too(monkeypatch):
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
-@settings(max_examples=40)
 @given(
     size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     beyond=st.tuples(st.integers(0, 2), st.integers(0, 2)),
