@@ -5,14 +5,11 @@ the border is written, in place.
 """
 
 from collections.abc import Collection, Sequence
-from functools import partial
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import _onednn, _winograd
-from ._border import Size, inside, renew, surround
+from ._border import AROUND, NO_ROOM, Room, Size, leave, renew, surround
 from ._convolution import Layer, halve, pair_up, size_after, weave
 
 
@@ -41,27 +38,27 @@ def convolve_in_turn(
 
 def _run(bordered: Array, layer: Layer, size: Size, reach: int | None) -> Array:
     """Run a layer on bordered features, and border the result for the next, of that reach."""
-    border = int(reach is not None and not layer.halved)
-    result = _convolve_bordered(bordered, layer, border)
-    size = size_after(layer, size)
+    result = convolve_bordered(bordered, layer, AROUND, kept=reach is not None and not layer.halved)
     if layer.halved:
-        return halve(result) if reach is None else _halve_bordered(result, size, reach)
-    return result if reach is None else renew(result, size, reach)
+        result = halve(result, NO_ROOM if reach is None else AROUND)
+    return result if reach is None else renew(result, size_after(layer, size), reach)
 
 
-def _convolve_bordered(bordered: Array, layer: Layer, border: int) -> Array:
-    """Convolve bordered features; the result has room for a border or none."""
+def convolve_bordered(
+    bordered: Float[Array, "batch height width inputs"], layer: Layer, room: Room, *, kept: bool
+) -> Float[Array, "batch _ _ outputs"]:
+    """Convolve features that have a border, and are doubled before, but not halved after it.
+
+    Args:
+        bordered: Features, with a row and column more at each end.
+        layer: The layer.
+        room: Two rows and two columns: where the result has room for a border.
+        kept: Whether it shall have that.
+    """
     kernel, bias, doubled, relu, _ = layer
     if doubled:
         pairs, biases = pair_up(kernel, bias)
-        rows = [_onednn.convolve(bordered, pair, biases, relu=relu) for pair in pairs]
-        result = weave(rows)
-        return result if border else inside(result)
+        result = weave([_onednn.convolve(bordered, pair, biases, relu=relu) for pair in pairs])
+        return result if kept else leave(result, room)
     module = _winograd if _winograd.pays(bordered, kernel) else _onednn
-    return module.convolve(bordered, kernel, bias, relu=relu, border=border)
-
-
-@partial(jax.jit, static_argnames="reach")
-def _halve_bordered(features: Array, size: Size, reach: int) -> Array:
-    room = (1, 1)
-    return renew(jnp.pad(halve(features), ((0, 0), room, room, (0, 0))), size, reach)
+    return module.convolve(bordered, kernel, bias, relu=relu, room=room if kept else NO_ROOM)

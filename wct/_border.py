@@ -11,6 +11,14 @@ Length = int | Int[Array, ""]
 Size = tuple[Length, Length]
 """Height and width of a picture on its canvas, or of its features on theirs."""
 
+Room = tuple[tuple[int, int], tuple[int, int]]
+"""How many rows before and after features there is room for, and how many columns."""
+
+NO_ROOM: Room = (0, 0), (0, 0)
+AROUND: Room = (1, 1), (1, 1)
+ABOVE: Room = (2, 0), (1, 1)
+"""For two rows that came before."""
+
 
 @partial(jax.jit, static_argnames="distance")
 def surround(
@@ -36,19 +44,40 @@ def renew(
     bordered: Float[Array, "batch height width channels"], size: Size, distance: int
 ) -> Float[Array, "batch height width channels"]:
     """Overwrite the border of features that have one, in place; else as `surround`."""
-    for axis, length in enumerate(size, start=1):
-        away = jnp.minimum(distance, length - 1)
-        for found, wanted in ((1 + away, 0), (length - away, length + 1)):
-            values = lax.dynamic_slice_in_dim(bordered, found, 1, axis)
-            bordered = lax.dynamic_update_slice_in_dim(bordered, values, wanted, axis)
-    return bordered
+    height, width = size
+    return continue_columns(_renew_ends(bordered, height, distance, 1), width, distance)
 
 
-def inside(
-    bordered: Float[Array, "batch height width channels"],
+def continue_columns(
+    bordered: Float[Array, "batch rows columns channels"], width: Length, distance: int
+) -> Float[Array, "batch rows columns channels"]:
+    """Overwrite the border of columns alone."""
+    return _renew_ends(bordered, width, distance, 2)
+
+
+@partial(jax.jit, static_argnames="room")
+def make_room(
+    features: Float[Array, "batch height width channels"], room: Room
 ) -> Float[Array, "batch _ _ channels"]:
-    """Return features without their border."""
-    return bordered[:, 1:-1, 1:-1]
+    """Return features with room around them."""
+    return jnp.pad(features, ((0, 0), *room, (0, 0)))
+
+
+def leave(
+    bordered: Float[Array, "batch height width channels"], room: Room
+) -> Float[Array, "batch _ _ channels"]:
+    """Return features without the room around them."""
+    (above, below), (left, right) = room
+    _, height, width, _ = bordered.shape
+    return bordered[:, above : height - below, left : width - right]
+
+
+def _renew_ends(bordered: Array, length: Length, distance: int, axis: int) -> Array:
+    away = jnp.minimum(distance, length - 1)
+    for found, wanted in ((1 + away, 0), (length - away, length + 1)):
+        values = lax.dynamic_slice_in_dim(bordered, found, 1, axis)
+        bordered = lax.dynamic_update_slice_in_dim(bordered, values, wanted, axis)
+    return bordered
 
 
 def _continue(features: Array, axis: int, length: Length | None, distance: int) -> Array:

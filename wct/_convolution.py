@@ -1,5 +1,6 @@
 """The convolution of all networks here: 3×3, stride 1, reflection-padded."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from . import _tf32
-from ._border import Size, inside, surround
+from ._border import AROUND, NO_ROOM, Room, Size, leave, make_room, surround
 
 
 class Layer(NamedTuple):
@@ -54,8 +55,27 @@ def convolve(
         Features of the same height and width, or of twice or half of these.
     """
     kernel, bias, *options = layer
-    same = jax.default_backend() == "cpu"
-    return _convolve(features, kernel, bias, size, *options, same=same)
+    return _convolve(features, kernel, bias, size, *options, valid=_valid_here())
+
+
+def convolve_bordered(
+    bordered: Float[Array, "batch height width inputs"],
+    layer: Layer,
+    room: Room,
+    *,
+    kept: bool,
+    valid: Callable | None = None,
+) -> Float[Array, "batch _ _ outputs"]:
+    """Convolve features that have a border; see `_at_hand.convolve_bordered`."""
+    kernel, bias, doubled, relu, _ = layer
+    valid = valid or _valid_here()
+    if doubled:
+        pairs, biases = pair_up(kernel, bias)
+        result = weave([valid(bordered, pair, biases) for pair in pairs])
+        result = result if kept else leave(result, room)
+    else:
+        result = make_room(valid(bordered, kernel, bias), room if kept else NO_ROOM)
+    return jax.nn.relu(result) if relu else result
 
 
 def size_after(layer: Layer, size: Size) -> Size:
@@ -65,13 +85,13 @@ def size_after(layer: Layer, size: Size) -> Size:
     return (size[0] // 2, size[1] // 2) if layer.halved else size
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="room")
 def halve(
-    features: Float[Array, "batch height width channels"],
+    features: Float[Array, "batch height width channels"], room: Room = NO_ROOM
 ) -> Float[Array, "batch _ _ channels"]:
-    """2×2 max pooling."""
+    """2×2 max pooling; the result has room around it."""
     rows = jnp.maximum(features[:, ::2], features[:, 1::2])
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    return make_room(jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2]), room)
 
 
 @jax.jit
@@ -105,7 +125,7 @@ def weave(
 
 
 # A compiled function within compiled functions: it is traced once a shape, and not once a layer.
-@partial(jax.jit, static_argnames=("doubled", "relu", "halved", "same"))
+@partial(jax.jit, static_argnames=("doubled", "relu", "halved", "valid"))
 def _convolve(
     features: Array,
     kernel: Array,
@@ -115,18 +135,16 @@ def _convolve(
     relu: bool,
     halved: bool,
     *,
-    same: bool,
+    valid: Callable,
 ) -> Array:
-    valid = _valid_by_same if same else _valid
-    bordered = surround(features, size, Layer(kernel, bias, doubled).reach)
-    if doubled:
-        pairs, biases = pair_up(kernel, bias)
-        result = inside(weave([valid(bordered, pair, biases) for pair in pairs]))
-    else:
-        result = valid(bordered, kernel, bias)
-    if relu:
-        result = jax.nn.relu(result)
+    layer = Layer(kernel, bias, doubled, relu, halved)
+    bordered = surround(features, size, layer.reach)
+    result = convolve_bordered(bordered, layer, AROUND, kept=False, valid=valid)
     return halve(result) if halved else result
+
+
+def _valid_here() -> Callable:
+    return _valid_by_same if jax.default_backend() == "cpu" else _valid
 
 
 def _valid(features: Array, kernel: Array, bias: Array, padding: str = "VALID") -> Array:

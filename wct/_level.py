@@ -135,11 +135,11 @@ def decode(
     result = decoder(mapped, size=size)
     if replaced is None:
         return result
-    return _give_back(result, canvas, decoder(features, size=size), masks, replaced)
+    return give_back_detail(result, canvas, decoder(features, size=size), masks, replaced)
 
 
 @jax.jit
-def _give_back(
+def give_back_detail(
     result: Float[Array, "batch _ _ 3"],
     canvas: Float[Array, "batch _ _ 3"],
     decoded: Float[Array, "batch _ _ 3"],

@@ -17,8 +17,8 @@ DEFAULT_MEMORY = "3GB"
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
-_MOST = 1664
-"""Side of the largest tiles: larger ones have fewer halos, but take no less time."""
+_MOST = 1024
+"""Side of the largest tiles, which stand for as many pixels: larger ones take no less time."""
 
 _PROGRAM = 0.5e9
 """Bytes of the libraries and of compiled programs."""

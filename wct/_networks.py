@@ -114,16 +114,17 @@ class Encoder(nnx.Module):
         """
         names = layer_names(depth)
         kept = [index for index, name in enumerate(names) if _starts_block(name)]
-        return run_layers(images, self._plan(depth), size=size, kept=kept)
+        return run_layers(images, self.plan(depth), size=size, kept=kept)
 
     def encode(
         self, images: Float[Array, "batch height width 3"], level: int, *, size: Size | None = None
     ) -> Float[Array, "batch _ _ _"]:
         """Encode images to the features of one level alone."""
-        [features] = run_layers(images, self._plan(level), size=size)
+        [features] = run_layers(images, self.plan(level), size=size)
         return features
 
-    def _plan(self, depth: int) -> list[Layer]:
+    def plan(self, depth: int) -> list[Layer]:
+        """Return the layers up to relu`depth`_1, in turn."""
         return [
             self.layers[name].layer(relu=True, halved=_starts_block(following))
             for name, following in pairwise([*layer_names(depth), ""])
@@ -163,15 +164,18 @@ class Decoder(nnx.Module):
             features: Features of this level.
             size: How many of the rows and columns are a picture's, in cells, as of the encoder.
         """
+        [images] = run_layers(features, self.plan(), size=size)
+        return images
+
+    def plan(self) -> list[Layer]:
+        """Return the layers, in turn."""
         names = layer_names(self.level)[::-1]
-        layers = [
+        return [
             self.layers[name].layer(
                 doubled=_starts_block(before), relu=name != "conv1_1" or self.final_relu
             )
             for before, name in pairwise(["", *names])
         ]
-        [images] = run_layers(features, layers, size=size)
-        return images
 
 
 def double(

@@ -20,6 +20,8 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from ._border import NO_ROOM, Room
+
 _NAME = "__onednn${}"
 _LAYOUTS = {
     "input": {"data": {"batch_dim": "0", "spatial_dims": ["1", "2"], "feature_dim": "3"}},
@@ -70,7 +72,7 @@ def convolve(
     bias: Float[Array, " outputs"],
     *,
     relu: bool,
-    border: int = 0,
+    room: Room = NO_ROOM,
 ) -> Float[Array, "batch _ _ outputs"]:
     """Convolve features that are not continued.
 
@@ -79,13 +81,13 @@ def convolve(
         kernel: Kernel, HWIO.
         bias: One number an output channel.
         relu: Whether negative values become zero after it.
-        border: Rows and columns all round the result that it shall have room for.
+        room: Room around the result.
     """
     rows, *_, outputs = kernel.shape
-    if border or rows * outputs > _OUTPUTS:
-        return _convolution(features.shape, kernel.shape, relu, border)(features, kernel, bias)
+    if room != NO_ROOM or rows * outputs > _OUTPUTS:
+        return _convolution(features.shape, kernel.shape, relu, room)(features, kernel, bias)
     side_by_side, none = _outputs_of_rows(kernel)
-    convolution = _convolution(features.shape, side_by_side.shape, False, 0)
+    convolution = _convolution(features.shape, side_by_side.shape, False, NO_ROOM)
     return _add_rows(convolution(features, side_by_side, none), bias, rows, relu)
 
 
@@ -117,17 +119,20 @@ def _add_rows(parts: Array, bias: Array, rows: int, relu: bool) -> Array:
 
 @functools.cache
 def _convolution(
-    features: tuple[int, ...], kernel: tuple[int, ...], relu: bool, border: int
+    features: tuple[int, ...], kernel: tuple[int, ...], relu: bool, room: Room
 ) -> Callable:
-    batch, height, width, _ = features
-    rows, columns, _, outputs = kernel
-    shape = batch, height - rows + 1 + 2 * border, width - columns + 1 + 2 * border, outputs
-    padding = 2 * [str(border)]
+    batch, *lengths, _ = features
+    *taps, _, outputs = kernel
+    height, width = (
+        length - tap + 1 + sum(more) for length, tap, more in zip(lengths, taps, room, strict=True)
+    )
+    shape = batch, height, width, outputs
+    before, after = ([str(each) for each in ends] for ends in zip(*room, strict=True))
     config = {
         "dims": "4",
         "feature_groups": "1",
         **_LAYOUTS,
-        "window": {**_STEPS, "pad_left": padding, "pad_right": padding},
+        "window": {**_STEPS, "pad_left": before, "pad_right": after},
         "fusions": {"ops": ["BIAS", "RELU"] if relu else ["BIAS"]},
     }
     call = _call("convolution", shape, {"onednn_conv_config": config})

@@ -1,50 +1,46 @@
-"""The chain on a picture that is too large for memory: tile by tile, as if it were whole.
+"""The chain on a picture that is too large for memory: part by part, as if it were whole.
 
-At each level twice over the tiles: first the moments, which add up to the picture's; then, with the
-map that these give, the decoder. The features are kept between, but for level 1's, which are one
-convolution and more than the picture itself.
+At each level twice over the picture, in bands from top to bottom: first the moments, which add up
+to the picture's; then, with the map that these give, the decoder. The features are kept between,
+but for level 1's, which are one convolution and more than the picture itself.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
-from itertools import chain, pairwise, product
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain, pairwise
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from ._border import Size
+from ._bands import Rows, run_band
+from ._border import Length, Size
 from ._buckets import to_cells
 from ._image import to_bytes
-from ._layers import LEVELS, stride
-from ._level import Content, as_style, average, decode, find_maps, measure, restyle
+from ._layers import LEVELS, layer_names, stride
+from ._level import Content, as_style, average, find_maps, give_back_detail, measure, restyle
 from ._malloc import give_back
 from ._masks import share_out
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
-from ._onednn import compiled_elsewhere, is_usable
+from ._onednn import compiled_elsewhere
 from ._recipe import Recipe, Strength
 from ._scratch import Scratch
 from ._style import Style
 from ._stylizer import Stylizer
-from ._tiles import Area, Place, cut, fit, halo, in_cells, own_cells, own_part, spans
+from ._tiles import Area, reach
 from ._transform import AffineMap
+from ._walk import Place, Walk
 
-Tiles = Float[Array, "rounds devices height width 3"]
-Masks = Float[Array, "rounds devices height width regions"]
-Features = Float[Array, "rounds devices _ _ _"]
-Weights = Float[Array, "rounds devices _ _"]
+Parts = Float[Array, "devices height width 3"]
+Masks = Float[Array, "devices height width regions"]
+Features = Float[Array, "devices _ _ _"]
+Weights = Float[Array, "devices _ _"]
 
 Result = TypeVar("Result")
-
-_TOGETHER = (3, 2)
-"""How many tiles a device does in one call that is one program, one after the other: they share its
-memory, and to take memory anew costs time. The first is chosen that leaves least undone at the end.
-"""
 
 
 def repaint_tiles(
@@ -59,14 +55,14 @@ def repaint_tiles(
     masks: np.ndarray | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> None:
-    """Repaint a picture tile by tile, on all devices of this process.
+    """Repaint a picture part by part, on all devices of this process.
 
     Args:
         stylizer: The networks.
         picture: `(height, width, 3)`, uint8 or floats in [0, 1].
         style: The style, or with masks each region's along a leading axis of its moments.
         recipe: How to.
-        tile: Side of the largest tiles, in pixels, halo included; a multiple of 16.
+        tile: Side of a square of as many pixels as a device is to work on at a time.
         scratch: Where the pictures between levels are. If an earlier run left some, it goes on.
         paste: Called with each part of the result, `(height, width, 3)` floats as decoded, not
             clipped; and where it belongs.
@@ -78,10 +74,13 @@ def repaint_tiles(
         WeightsError: The model has no decoder for a level.
     """
     work = stylizer.plan(style, recipe, None if masks is None else masks.shape[2])
-    walk = _Walk(picture.shape[:2], tile)
+    walk = Walk(picture.shape[:2], tile)
     encoder = walk.copy(stylizer.encoder)
-    # To paint a tile takes about twice as long as to measure it.
-    costs = [3 * len(walk.batches(step.level)) for _, _, step in work]
+    # To paint a band takes about twice as long as to measure it.
+    costs = [
+        sum(map(len, walk.measured(step.level))) + 2 * sum(map(len, walk.painted(step.level)))
+        for _, _, step in work
+    ]
     shape = (*walk.size, 3)  # of 32-bit floats: 16-bit ones, whitened, are off by up to 0.009
     start, result = _latest(scratch, len(work), picture)
     done = sum(costs[:start])
@@ -105,21 +104,11 @@ def repaint_tiles(
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
         replaced = jax.tree.map(jnp.asarray, step.given_back(masks is not None))
-        batches = walk.batches(step.level)
         give_back()
-        painting = (
-            _paint(
-                *networks,
-                walk.cut(result, batch),
-                walk.cut(features, batch, step.level),
-                walk.cut(masks, batch),
-                replaced,
-            )
-            for batch in batches
-        )
-        for batch, made in zip(batches, _ahead(painting), strict=True):
-            for place, pixels in zip(batch.places, _one_by_one(made), strict=False):
-                put(*walk.own(place, pixels))
+        painting = _painting(walk, *networks, result, features, masks, replaced)
+        for place, made in _ahead(painting):
+            for part, area in walk.own(place, made):
+                put(part, area)
             advance(2)
         if painted is not None:
             scratch.keep(_name(count + 1))
@@ -136,7 +125,7 @@ def repaint_into(
     *,
     tile: int,
 ) -> None:
-    """Repaint a picture tile by tile into an array of its size: of uint8, or of floats in [0, 1].
+    """Repaint a picture part by part into an array of its size: of uint8, or of floats in [0, 1].
 
     Takes and raises what `repaint_tiles` does.
     """
@@ -150,7 +139,7 @@ def repaint_into(
 def measure_tiles(
     stylizer: Stylizer, picture: np.ndarray, mask: np.ndarray | None, *, tile: int
 ) -> Style:
-    """Measure a style's picture tile by tile; see `Stylizer.read_style`.
+    """Measure a style's picture part by part; see `Stylizer.read_style`.
 
     Args:
         stylizer: The networks.
@@ -158,81 +147,15 @@ def measure_tiles(
         mask: `(height, width)`: how much each pixel counts, 0 … 1.
         tile: As of `repaint_tiles`.
     """
-    walk = _Walk(picture.shape[:2], tile)
+    walk = Walk(picture.shape[:2], tile)
     masks = None if mask is None else mask[..., None]
     levels = sorted(LEVELS)
     found = _measure_all(walk, walk.copy(stylizer.encoder), picture, masks, levels)
     return Style(tuple(map(as_style, found)), stylizer.mark)
 
 
-class _Batch(NamedTuple):
-    """Tiles that one call is for: as many as `size`, or the last ones."""
-
-    places: Sequence[Place]
-    size: int
-
-
-class _Walk:
-    """A way over the tiles of pictures of one size: at each step, some for each device."""
-
-    def __init__(self, size: tuple[int, int], tile: int):
-        self.size = size
-        self._tile = tile
-        devices = jax.local_devices()
-        mesh = jax.make_mesh(
-            (len(devices),), ("tiles",), devices=devices, axis_types=(AxisType.Auto,)
-        )
-        self._devices = len(devices)
-        self._split = NamedSharding(mesh, PartitionSpec(None, "tiles"))
-        self._copied = NamedSharding(mesh, PartitionSpec())
-
-    def batches(self, level: int) -> list[_Batch]:
-        """Return where a level's tiles are, step by step."""
-        margin = halo(level)
-        rows, columns = (
-            spans(length, fit(length, self._tile, margin), margin) for length in self.size
-        )
-        places = list(product(rows, columns))
-        together = (1,) if is_usable() else _TOGETHER
-        sizes = [count * self._devices for count in together]
-        size = min(sizes, key=lambda size: -(-len(places) // size) * size)
-        return [_Batch(places[i : i + size], size) for i in range(0, len(places), size)]
-
-    def cut(self, picture: np.ndarray | None, batch: _Batch, level: int | None = None) -> Any:
-        """Cut tiles out of a picture, or features out of a picture's of a level."""
-        if picture is None:
-            return None
-        places = batch.places if level is None else [in_cells(at, level) for at in batch.places]
-        return self._share([cut(picture, *at) for at in places], batch.size)
-
-    def own_cells(self, batch: _Batch, level: int) -> Any:
-        """Return how much each cell of these tiles counts."""
-        cells = [own_cells(*at, self.size, level) for at in batch.places]
-        return self._share(cells, batch.size, fill=0.0)
-
-    def own(self, place: Place, pixels: np.ndarray) -> tuple[np.ndarray, Area]:
-        """Return what is a tile's own and in the picture, and where it belongs."""
-        rows, columns = (
-            span._replace(last=min(span.last, length))
-            for span, length in zip(place, self.size, strict=True)
-        )
-        return own_part((rows, columns), pixels)
-
-    def copy(self, tree: Any) -> Any:
-        """Give each device a copy of all arrays of a pytree."""
-        return jax.device_put(tree, self._copied)
-
-    def _share(self, arrays: list[np.ndarray], size: int, fill: float = 1.0) -> Any:
-        """Share arrays out among the devices; missing ones are the last one times `fill`."""
-        missing = size - len(arrays)
-        arrays = arrays + missing * [fill * arrays[-1]]
-        stacked = np.stack(arrays) if size > 1 else arrays[0][None]
-        stacked = stacked.reshape(-1, self._devices, *stacked.shape[1:])
-        return jax.device_put(stacked, self._split)
-
-
 def _room_for_features(
-    scratch: Scratch, walk: _Walk, encoder: Encoder, level: int
+    scratch: Scratch, walk: Walk, encoder: Encoder, level: int
 ) -> np.ndarray | None:
     """Return an array for a picture's features, in cells, if they are to be kept."""
     if level == 1:
@@ -256,7 +179,7 @@ def _latest(scratch: Scratch, levels: int, picture: np.ndarray) -> tuple[int, np
 
 
 def _measure_all(
-    walk: _Walk,
+    walk: Walk,
     encoder: Encoder,
     picture: np.ndarray,
     masks: np.ndarray | None,
@@ -272,25 +195,79 @@ def _measure_all(
     give_back()
     total = None
     depth = max(levels)
-    batches = walk.batches(depth)
-    measuring = (
-        _measure(
-            encoder,
-            walk.cut(picture, batch),
-            walk.cut(masks, batch),
-            {level: walk.own_cells(batch, level) for level in levels},
-            keep is not None,
-        )
-        for batch in batches
-    )
-    for batch, (found, features) in zip(batches, _ahead(measuring), strict=True):
+    for place, found, features in _ahead(_measuring(walk, encoder, picture, masks, levels)):
         total = found if total is None else _merge(total, found)
-        if keep is not None and features is not None:
-            for place, values in zip(batch.places, _one_by_one(features), strict=False):
-                keep(*own_part(in_cells(place, depth), values))
+        if keep is not None:
+            for part, area in walk.own_features(place, features, depth):
+                keep(part, area)
         advance()
     assert total is not None
     return [total[level] for level in levels]
+
+
+def _measuring(
+    walk: Walk,
+    encoder: Encoder,
+    picture: np.ndarray,
+    masks: np.ndarray | None,
+    levels: Sequence[int],
+) -> Iterator[tuple[Place, dict[int, Content], Features]]:
+    """Yield what is measured of each band; and the deepest level's features, and where they are."""
+    depth = max(levels)
+    layers = encoder.plan(depth)
+    for bands in walk.measured(depth):
+        columns = bands[0].columns
+        kept = walk.no_rows(layers, columns, 1)
+        for band in bands:
+            places = {level: band.above(reach(level), walk.size[0]) for level in levels}
+            found, features, kept = _measure(
+                encoder,
+                kept,
+                walk.cut(picture, band),
+                {level: walk.cut(masks, place) for level, place in places.items()},
+                {level: walk.own_cells(place, level) for level, place in places.items()},
+                band.rows.start,
+                walk.inside(columns, 1),
+            )
+            yield places[depth], found, features
+
+
+def _painting(
+    walk: Walk,
+    encoder: Encoder,
+    decoder: Decoder,
+    maps: AffineMap,
+    picture: np.ndarray,
+    features: np.ndarray | None,
+    masks: np.ndarray | None,
+    replaced: Strength | None,
+) -> Iterator[tuple[Place, Parts]]:
+    """Yield the bands of the repainted picture, and where they belong."""
+    level, height = decoder.level, walk.size[0]
+    for bands in walk.painted(level):
+        columns = bands[0].columns
+        kept = _Kept(
+            walk.no_rows(encoder.plan(level), columns, 1) if features is None else None,
+            walk.no_rows(decoder.plan(), columns, level),
+            None if replaced is None else walk.no_rows(decoder.plan(), columns, level),
+        )
+        for band in bands:
+            mapped = band.above(reach(level), height) if features is None else band
+            made = mapped.above(reach(level), height)
+            parts, kept = _paint(
+                encoder,
+                decoder,
+                maps,
+                kept,
+                walk.cut(picture if features is None else features, band, level),
+                walk.cut(masks, mapped),
+                None
+                if replaced is None
+                else (walk.cut(picture, made), walk.cut(masks, made), replaced),
+                band.rows.start // stride(level),
+                walk.inside(columns, level),
+            )
+            yield made, parts
 
 
 def _ahead(results: Iterator[Result]) -> Iterator[Result]:
@@ -299,36 +276,39 @@ def _ahead(results: Iterator[Result]) -> Iterator[Result]:
         yield jax.block_until_ready(result)
 
 
-def _one_by_one(tiles: Tiles | Features) -> np.ndarray:
-    """Return what a call made, with one leading axis."""
-    found = np.asarray(tiles)
-    return found.reshape(-1, *found.shape[2:])
-
-
-@partial(compiled_elsewhere, static_argnames="kept")
+@compiled_elsewhere
 def _measure(
     encoder: Encoder,
-    tiles: Tiles,
-    masks: Masks | None,
+    kept: list[Rows],
+    parts: Parts,
+    masks: dict[int, Masks | None],
     inside: dict[int, Weights],
-    kept: bool,
-) -> tuple[dict[int, Content], Features | None]:
-    """Measure the moments of these tiles together, and return the deepest features, if kept."""
+    start: Length,
+    size: Size,
+) -> tuple[dict[int, Content], Features, list[Rows]]:
+    """Measure the moments of these parts together, and return the deepest features."""
+    depth = max(inside)
+    levels = sorted(inside)
+    wanted = [layer_names(depth).index(f"conv{level}_1") for level in levels]
+    features, kept = run_band(parts, kept, encoder.plan(depth), start, size, wanted)
+    found = {}
+    for level, values in zip(levels, features, strict=True):
+        regions = _regions(masks[level])
+        cells = None if regions is None else average(regions, level)
+        whole, of_regions = measure(values, inside[level], cells)
+        found[level] = _sum(whole, 0), None if of_regions is None else _sum(of_regions, 1)
+    return found, features[-1], kept
 
-    def measure_some(some):
-        tiles, masks, inside = some
-        features = encoder(tiles, max(inside), size=_size(tiles))
-        regions = _regions(masks)
-        found = {}
-        for level, weights in inside.items():
-            cells = None if regions is None else average(regions, level)
-            whole, parts = measure(features[level - 1], weights, cells)
-            found[level] = _sum(whole, 0), None if parts is None else _sum(parts, 1)
-        return found, features[-1] if kept else None
 
-    found, features = _one_after_another(measure_some, (tiles, masks, inside))
-    rounds = [jax.tree.map(lambda value, i=i: value[i], found) for i in range(len(tiles))]
-    return reduce(_merge, rounds), features
+class _Kept(NamedTuple):
+    """What layers keep for the next band: the decoder's for features in the style and as they are.
+
+    And the encoder's at level 1.
+    """
+
+    encoder: list[Rows] | None
+    restyled: list[Rows]
+    plain: list[Rows] | None
 
 
 @compiled_elsewhere
@@ -336,45 +316,33 @@ def _paint(
     encoder: Encoder,
     decoder: Decoder,
     maps: AffineMap,
-    tiles: Tiles,
-    features: Features | None,
+    kept: _Kept,
+    given: Features,
     masks: Masks | None,
-    replaced: Strength | None,
-) -> Tiles:
-    """Repaint these tiles, whose features may be at hand."""
+    beneath: tuple[Parts, Masks | None, Strength] | None,
+    start: Length,
+    size: Size,
+) -> tuple[Parts, _Kept]:
+    """Repaint parts, of which the features are given, or else, at level 1, the pixels.
 
-    def paint_some(some):
-        tiles, features, masks = some
-        if features is None:
-            features = encoder.encode(tiles, decoder.level, size=_size(tiles))
-        regions = _regions(masks)
-        cells = None if regions is None else average(regions, decoder.level)
-        mapped = restyle(features, maps, cells)
-        return decode(decoder, tiles, features, mapped, regions, replaced, _size(features))
-
-    return _one_after_another(paint_some, (tiles, features, masks))
-
-
-def _one_after_another(function: Callable, trees: Any) -> Any:
-    """Map a function over the leading axis of all arrays, which at hand is one of length one."""
-    if not is_usable(trees):
-        return lax.map(function, trees)
-    return _add_axis(function(_drop_axis(trees)))
-
-
-@partial(jax.jit, donate_argnums=0)
-def _drop_axis(trees: Any) -> Any:
-    """Take the leading axis off arrays, in place."""
-    return jax.tree.map(lambda array: array[0], trees)
-
-
-@partial(jax.jit, donate_argnums=0)
-def _add_axis(trees: Any) -> Any:
-    return jax.tree.map(lambda array: array[None], trees)
-
-
-def _size(tiles: Float[Array, "devices height width _"]) -> Size:
-    return tiles.shape[1], tiles.shape[2]
+    `beneath` is what to give back of the picture: where the result will be, that and the masks; and
+    the share that is replaced.
+    """
+    encoding, restyled, plain = kept
+    if encoding is None:
+        features = given
+    else:
+        [features], encoding = run_band(given, encoding, encoder.plan(decoder.level), start, size)
+        start = start - 1
+    regions = _regions(masks)
+    cells = None if regions is None else average(regions, decoder.level)
+    mapped = restyle(features, maps, cells)
+    [result], restyled = run_band(mapped, restyled, decoder.plan(), start, size)
+    if plain is not None and beneath is not None:
+        [decoded], plain = run_band(features, plain, decoder.plan(), start, size)
+        canvas, masks, replaced = beneath
+        result = give_back_detail(result, canvas, decoded, _regions(masks), replaced)
+    return result, _Kept(encoding, restyled, plain)
 
 
 def _regions(

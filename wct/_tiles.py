@@ -1,8 +1,9 @@
-"""Which tile, and which halo: tiles of one size whose results together are the whole picture's.
+"""Where the parts of a picture are: columns, and in each of them bands of rows.
 
 A pixel of a level's result is influenced by pixels of its input up to some distance, the halo. Each
-tile is that much larger than the part of the result that it is for, its own, unless it lies at the
-picture's edge, where the convolutions continue it just as they continue the picture.
+column is that much wider at both sides than the part of the result that it is for, its own, unless
+it lies at the picture's edge, where convolutions continue it just as they continue the picture. Its
+bands follow each other without a halo; what comes of one lies higher than it does.
 """
 
 from itertools import pairwise
@@ -37,12 +38,12 @@ def halo(level: int) -> int:
 
     At level 1 that suffices for both together.
     """
-    return to_cells(_radius(level))
+    return to_cells(reach(level))
 
 
 def full_halo(level: int) -> int:
     """Pixels, a multiple of 16, from which encoder and decoder together can be."""
-    return to_cells(2 * _radius(level) + stride(level) - 1)
+    return to_cells(2 * reach(level) + stride(level) - 1)
 
 
 def smallest_tile(level: int) -> int:
@@ -78,8 +79,32 @@ def spans(length: int, tile: int, halo: int) -> list[Span]:
     ]
 
 
+def bands(length: int, rows: int, first: int, behind: int) -> list[Span]:
+    """Return the bands of rows of which all of an axis comes, what comes of them lying higher.
+
+    Args:
+        length: The axis's length, pixels.
+        rows: Rows of a band, a multiple of 16.
+        first: Where the first band starts, 0 or less.
+        behind: How much higher than a band that which comes of it is.
+    """
+    last = to_cells(length) + behind
+    return [band_at(start, rows, length) for start in range(first, last, rows)]
+
+
+def band_at(start: int, rows: int, length: int) -> Span:
+    """Return the place of a band: its own are the rows that are the picture's."""
+    own = (min(max(edge, start), start + rows) for edge in (0, to_cells(length)))
+    return Span(start, start + rows, *own)
+
+
+def lead(level: int) -> int:
+    """Where bands start of which a level's features come: then these are whole cells higher."""
+    return reach(level) - halo(level)
+
+
 def in_cells(place: Place, level: int) -> Place:
-    """Return where a tile's features are, in cells."""
+    """Return where a part's features are, in cells."""
     rows, columns = (Span(*(edge // stride(level) for edge in span)) for span in place)
     return rows, columns
 
@@ -95,7 +120,7 @@ def own_part(place: Place, values: np.ndarray) -> tuple[np.ndarray, Area]:
 
 
 def cut(picture: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
-    """Cut a tile out of a picture, which is continued by reflection to the right and below.
+    """Cut a part out of a picture, which is continued by reflection beyond its edges.
 
     Args:
         picture: `(height, width, channels)`, uint8 or floats in [0, 1].
@@ -105,13 +130,13 @@ def cut(picture: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
     Returns:
         float32 `(height, width, channels)`, which may share memory with the picture.
     """
-    part = picture[rows.start : rows.stop, columns.start : columns.stop]
-    beyond = [
-        (0, span.stop - span.start - size)
-        for span, size in zip((rows, columns), part.shape[:2], strict=True)
-    ]
-    if any(missing for _, missing in beyond):
-        part = np.pad(part, (*beyond, (0, 0)), mode="reflect")
+    part = picture
+    for axis, span in enumerate((rows, columns)):
+        length = picture.shape[axis]
+        if span.start >= 0 and span.stop <= length:
+            part = part[(slice(None),) * axis + (slice(span.start, span.stop),)]
+        else:
+            part = part.take(_reflected(span, length), axis)
     return to_floats(part)
 
 
@@ -136,5 +161,12 @@ def own_cells(rows: Span, columns: Span, size: tuple[int, int], level: int) -> n
     return np.outer(*counts).astype(np.float32)
 
 
-def _radius(level: int) -> int:
+def reach(level: int) -> int:
+    """Pixels from which a level's features can be influenced, or are decoded."""
     return sum(stride(int(name[4])) for name in layer_names(level))
+
+
+def _reflected(span: Span, length: int) -> np.ndarray:
+    period = max(2 * (length - 1), 1)
+    position = np.arange(span.start, span.stop) % period
+    return np.minimum(position, period - position)

@@ -19,6 +19,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from . import _onednn
+from ._border import NO_ROOM, Room, make_room
 
 _BT = np.array(
     [
@@ -60,7 +61,7 @@ def convolve(
     bias: Float[Array, " outputs"],
     *,
     relu: bool,
-    border: int = 0,
+    room: Room = NO_ROOM,
 ) -> Float[Array, "batch _ _ outputs"]:
     """Convolve as `_onednn.convolve` does, to within 10⁻⁴ of the largest result."""
     batch, height, width, _ = features.shape
@@ -75,7 +76,7 @@ def convolve(
         tiles = _transform(features, 4 * first, band)
         products = _onednn.multiply(tiles, transformed)
         parts.append(_transform_back(products, bias, (batch, band, columns), relu))
-    return _join(parts, height - 2, width - 2, border)
+    return _join(parts, height - 2, width - 2, room)
 
 
 def _tiles(length: int) -> int:
@@ -92,10 +93,9 @@ def _pad(features: Array, missing: tuple[int, int]) -> Array:
     return jnp.pad(features, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
 
 
-@partial(jax.jit, static_argnames=("height", "width", "border"))
-def _join(parts: list[Array], height: int, width: int, border: int) -> Array:
-    result, room = jnp.concatenate(parts, 1)[:, :height, :width], (border, border)
-    return jnp.pad(result, ((0, 0), room, room, (0, 0)))
+@partial(jax.jit, static_argnames=("height", "width", "room"))
+def _join(parts: list[Array], height: int, width: int, room: Room) -> Array:
+    return make_room(jnp.concatenate(parts, 1)[:, :height, :width], room)
 
 
 @jax.jit

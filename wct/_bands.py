@@ -1,0 +1,114 @@
+"""Layers over a picture that comes in bands of rows, from top to bottom, as if it came whole.
+
+A row that a 3×3 convolution makes needs the row below too, so what comes of a band lies one row
+higher; and each layer keeps the last two rows that it was given, from which the next band goes on.
+Nothing is computed twice, and nothing is held but two rows a layer.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from . import _at_hand, _convolution
+from ._border import ABOVE, NO_ROOM, Length, Size, continue_columns, make_room
+from ._convolution import Layer, halve, size_after
+from ._onednn import is_usable
+
+Rows = Float[Array, "batch 2 _ _"]
+"""The last two rows that a layer was given, with a column more at each end."""
+
+
+def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[Rows]:
+    """Return what layers keep before the first band.
+
+    Args:
+        layers: The layers.
+        batch: How many pictures come at once.
+        width: Columns of the first layer's features.
+    """
+    found, size = [], (0, width)
+    for layer in layers:
+        found.append(jnp.zeros((batch, 2, size[1] + 2, layer.kernel.shape[2])))
+        size = size_after(layer, size)
+    return found
+
+
+def run_band(
+    features: Float[Array, "batch height width _"],
+    kept: Sequence[Rows],
+    layers: Sequence[Layer],
+    start: Length,
+    size: Size,
+    wanted: Collection[int] | None = None,
+) -> tuple[list[Float[Array, "batch _ _ _"]], list[Rows]]:
+    """Run layers in turn on the next band.
+
+    Args:
+        features: Features, NHWC. A layer that halves them gets an even number of rows.
+        kept: What the layers keep of the bands before.
+        layers: The layers.
+        start: Which row the first one is. What comes of rows above 0 means nothing. Even where
+            layers halve.
+        size: How many rows there are in all bands together, from 0 on, and how many of the columns
+            are a picture's.
+        wanted: After which layers the features are wanted; after the last one by default.
+
+    Returns:
+        The features after each of these layers, of as many rows as the band is high there, a row
+        higher for each layer than `features` are; and what the layers keep now.
+    """
+    wanted = (len(layers) - 1,) if wanted is None else wanted
+    convolve = (_at_hand if is_usable(features, layers) else _convolution).convolve_bordered
+    found, keep, roomy = [], [], None
+    for index, (layer, rows) in enumerate(zip(layers, kept, strict=True)):
+        bordered = make_room(features, ABOVE) if roomy is None else roomy
+        bordered = _go_on(bordered, rows, start, size, layer.reach)
+        keep.append(_last_rows(bordered))
+        ends = index in wanted
+        result = convolve(bordered, layer, ABOVE, kept=not (ends or layer.halved))
+        start, size = _row_after(layer, start), size_after(layer, size)
+        if layer.halved:
+            result = halve(result, NO_ROOM if ends else ABOVE)
+        roomy = None if ends else result
+        if ends:
+            features = result
+            found.append(features)
+    return found, keep
+
+
+def _row_after(layer: Layer, row: Length) -> Length:
+    """Return the first row that a layer makes of bands whose first row is this one."""
+    first = 2 * row - 1 if layer.doubled else row - 1
+    return first // 2 if layer.halved else first
+
+
+@partial(jax.jit, static_argnames="reach", donate_argnames="roomy")
+def _go_on(
+    roomy: Float[Array, "batch rows columns channels"],
+    kept: Float[Array, "batch 2 columns channels"],
+    start: Int[Array, ""] | int,
+    size: Size,
+    reach: int,
+) -> Float[Array, "batch rows columns channels"]:
+    """Put the rows that were kept above a band, and continue the picture at its edges, in place."""
+    height, width = size
+    bordered = lax.dynamic_update_slice_in_dim(roomy, kept, 0, 1)
+    away = jnp.minimum(reach, height - 1)
+    for found, edge in ((away, -1), (height - 1 - away, height)):
+        row = edge - (start - 2)
+        is_there = (row >= 0) & (row < bordered.shape[1])
+        source, target = (jnp.where(is_there, each, 0) for each in (row + found - edge, row))
+        values = lax.dynamic_slice_in_dim(bordered, source, 1, 1)
+        bordered = lax.dynamic_update_slice_in_dim(bordered, values, target, 1)
+    return continue_columns(bordered, width, reach)
+
+
+@jax.jit  # of its own: as a second result of `_go_on` it would have all of it copied
+def _last_rows(
+    bordered: Float[Array, "batch rows columns channels"],
+) -> Float[Array, "batch 2 columns channels"]:
+    return bordered[:, -2:]
