@@ -26,7 +26,7 @@ class Speed:
         model: The model's name or directory.
         size: Side of the square pictures, content and style, in pixels.
         batch: Pictures at once.
-        tile: Side of the largest tiles that it was done in; None if in one piece.
+        tile: Side of a square of as many pixels as were worked on at a time; None if on all.
         device: What it ran on.
         first_s: Seconds of the first call, programs compiled.
         cached_s: Seconds of the first call of a process that finds compiled programs on disk.
@@ -68,8 +68,8 @@ def measure_speed(
         sizes: Sides of square pictures, in pixels.
         batch: Pictures at once.
         preset: The recipe's name.
-        repeats: Calls of each kind; the fastest counts. Pictures in tiles are done twice.
-        tile: Work on tiles of at most this side, in pixels, as `stylize` does.
+        repeats: Calls of each kind; the fastest counts. Pictures in bands are done twice.
+        tile: Work on so many pixels at a time as a square of this side has, as `stylize` does.
         memory: How much memory to use at most, as of `stylize`.
 
     Raises:
@@ -174,7 +174,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     shape = (task.size, task.size)
     tile = choose_tile(shape, widths, recipe.levels, task.budget, task.wanted)
     if tile is not None and task.batch > 1:
-        raise WctError("pictures in tiles are done one at a time: give a batch of 1")
+        raise WctError("pictures in bands are done one at a time: give a batch of 1")
     content, painting = (
         np.asarray(Image.fromarray(to_bytes(drawn)).resize(shape))
         for drawn in (draw_scene(384, 384), draw_style("strokes", 384))

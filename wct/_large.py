@@ -1,4 +1,4 @@
-"""A picture in tiles, with its intermediate pictures in files and, if wanted, checkpoints."""
+"""A picture in bands, with its intermediate pictures in files and, if wanted, checkpoints."""
 
 import contextlib
 import hashlib
@@ -35,7 +35,7 @@ def repaint_large(
     paste: Callable[[np.ndarray, Area], object],
     progress: Callable[[float], object] | None,
 ) -> None:
-    """Repaint a picture in tiles.
+    """Repaint a picture in bands.
 
     Args:
         stylizer: The networks.
@@ -43,7 +43,7 @@ def repaint_large(
         style: The style, or those of the masks along a leading axis of its moments.
         recipe: How to.
         masks: `(height, width)` each, or None.
-        tile: Side of the largest tiles, pixels.
+        tile: As of `repaint_tiles`.
         files: Where intermediate pictures are.
         scratch: A directory for checkpoints, or None.
         paste: Takes parts of the result, as in `repaint_tiles`.

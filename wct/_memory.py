@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from ._buckets import to_bucket, to_cells
+from ._buckets import to_bucket
 from ._errors import WctError
 from ._tiles import smallest_tile
 
@@ -18,7 +18,7 @@ DEFAULT_MEMORY = "3GB"
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 _MOST = 1024
-"""Side of the largest tiles, which stand for as many pixels: larger ones take no less time."""
+"""Side of a square of as many pixels as the largest tiles have: larger ones take no less time."""
 
 _PROGRAM = 0.5e9
 """Bytes of the libraries and of compiled programs."""
@@ -26,11 +26,11 @@ _PROGRAM = 0.5e9
 _WHOLE = 180, 24
 """Bytes for each pixel of a picture that is done whole: some, and more by relu1_1's channels."""
 
-_TILE = 320, 20
+_TILE = 240, 38
 """The same for each pixel of a tile; holes in memory are given back between passes over them."""
 
 GIVEN_BACK, WRITTEN = 14, 5
-"""Bytes held for each pixel of a picture in tiles whose result is given back, or is written."""
+"""Bytes held for each pixel of a picture in bands whose result is given back, or is written."""
 
 RESIZED, MASK = 24, 16
 """The same for the picture as floats, if it is resized first, and for each mask."""
@@ -58,7 +58,7 @@ def choose_tile(
     tile: int | None,
     held: float = GIVEN_BACK,
 ) -> int | None:
-    """Return the side of the largest tiles for a picture, or None if it is to be done whole.
+    """Return the tile for a picture, the side of a square of as many pixels, or None for the whole.
 
     Args:
         size: The picture's height and width.
@@ -69,17 +69,15 @@ def choose_tile(
         held: Bytes for each pixel of the picture that are held, besides the networks' work.
 
     Raises:
-        WctError: The memory does not suffice, or the tile is too small or no multiple of 16.
+        WctError: The memory does not suffice, or the tile is too small.
     """
     if not levels:
         return None
     least = max(map(smallest_tile, levels))
     if tile is not None:
-        if tile < least or tile != to_cells(tile):
-            raise WctError(
-                f"tile must be a multiple of 16 from {least} on for these levels, not {tile}"
-            )
-        return None if tile >= to_cells(max(size)) else tile
+        if tile < least:
+            raise WctError(f"tile must be at least {least} for these levels, not {tile}")
+        return None if tile >= max(size) else tile
     if _whole(prod(map(to_bucket, size)), widths) <= budget:
         return None
     at_rest = prod(size) * held
@@ -114,7 +112,7 @@ def telling() -> Iterator[None]:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise WctError(
-            "out of memory: allow less of it than there is (memory=, --memory), for smaller tiles"
+            "out of memory: allow less of it than there is (memory=, --memory), for lower bands"
         ) from error
 
 

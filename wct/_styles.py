@@ -40,7 +40,7 @@ def read_style(
         style_size: Reduce each picture to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. Pictures
-            that would need more are measured in tiles, with the same result.
+            that would need more are measured in bands, with the same result.
         allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels, as of `stylize`.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
 

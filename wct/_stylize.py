@@ -116,11 +116,10 @@ def stylize(
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
-        tile: Work on tiles of at most this side, in pixels; a multiple of 16. The result is that
-            of the whole picture. By default tiles are used, as large as fit, if the whole would
-            need more than `memory`.
+        tile: Work on so many pixels at a time as a square of this side has. The result is that of
+            the whole picture. By default that is done if the whole would need more than `memory`.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes.
-        scratch: A directory for the pictures between levels, of a picture in tiles. What was done
+        scratch: A directory for the pictures between levels, of a picture in bands. What was done
             of it stays there if it is interrupted, and the same call goes on from there.
         allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels: a small file can
             hold so many that they fill the memory. Only such that you trust.

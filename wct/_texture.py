@@ -54,7 +54,7 @@ def texture(
         transform: How features are given the style's moments: wct, ot, adain or mean.
         style_size: Reduce each style to this longer side if it is larger, in pixels.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. What would
-            need more is done in tiles, with the same result.
+            need more is done in bands, with the same result.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
         progress: Called after each pass with the share of the work that is done, up to 1.
 
