@@ -635,6 +635,14 @@ def test_resampling_is_lanczos_without_rounding(size):
     np.testing.assert_allclose(resized, np.clip(expected, 0, 1), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(150, 40), (901, 160), (3, 41)])
+def test_resampling_of_tall_pictures_goes_by_strips(size):
+    pixels = np.concatenate([PHOTO, PHOTO[::-1]] * 3)
+    rows, columns = lanczos(768, size[0]), lanczos(160, size[1])
+    expected = np.moveaxis(rows @ np.moveaxis(pixels / 255, 2, 0) @ columns.T, 0, 2)
+    np.testing.assert_allclose(resize(pixels, size), np.clip(expected, 0, 1), rtol=0, atol=1e-4)
+
+
 def test_resampling_stays_in_range():
     edge = np.zeros((16, 16, 3), np.float32)
     edge[:, 8:] = 1

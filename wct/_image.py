@@ -182,10 +182,10 @@ def to_floats(values: np.ndarray) -> np.ndarray:
     return floats / 255 if values.dtype == np.uint8 else floats
 
 
-def strips(height: int) -> Iterator[slice]:
+def strips(height: int, rows: int = _STRIP) -> Iterator[slice]:
     """Cover a picture's rows with strips, so that not all of it need be at hand in floats."""
-    for top in range(0, height, _STRIP):
-        yield slice(top, min(top + _STRIP, height))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -203,11 +203,17 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if pixels.shape[:2] == (height, width):
         return to_floats(pixels)
     out = np.empty((height, width, *pixels.shape[2:]), np.float32)
-    planes = np.moveaxis(np.atleast_3d(pixels), 2, 0)
-    for plane, target in zip(planes, np.moveaxis(np.atleast_3d(out), 2, 0), strict=True):
-        image = Image.fromarray(to_floats(plane))
-        resized = image.resize((width, height), Image.Resampling.LANCZOS)
-        np.clip(np.asarray(resized), 0, 1, out=target)
+    scale = len(pixels) / height
+    reach = 3 * max(scale, 1) + 1  # the filter's, in rows
+    for rows in strips(height, max(round(_STRIP / scale), 1)):
+        top, bottom = rows.start * scale, rows.stop * scale
+        first = max(int(top - reach), 0)
+        part = np.atleast_3d(pixels[first : int(bottom + reach) + 1])
+        seen = 0, top - first, part.shape[1], min(bottom - first, len(part))
+        for channel in range(part.shape[2]):
+            image = Image.fromarray(to_floats(part[..., channel]))
+            resized = image.resize((width, rows.stop - rows.start), Image.Resampling.LANCZOS, seen)
+            np.clip(np.asarray(resized), 0, 1, out=np.atleast_3d(out)[rows, :, channel])
     return out
 
 

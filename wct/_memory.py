@@ -7,7 +7,7 @@ the machine, so that the same call gives the same result everywhere.
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
-from math import prod
+from math import ceil, prod
 
 from ._buckets import to_bucket
 from ._errors import WctError
@@ -20,7 +20,7 @@ _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _MOST = 1024
 """Side of a square of as many pixels as the largest tiles have: larger ones take no less time."""
 
-_PROGRAM = 0.5e9
+_PROGRAM = 0.53e9
 """Bytes of the libraries and of compiled programs."""
 
 _WHOLE = 180, 24
@@ -86,7 +86,7 @@ def choose_tile(
             return side
     needed = _in_tiles(least * least, widths) + at_rest
     raise WctError(
-        f"a picture of {size[0]} × {size[1]} pixels needs {needed / 1e9:.1f} GB of memory, "
+        f"a picture of {size[0]} × {size[1]} pixels needs {ceil(needed / 1e8) / 10} GB of memory, "
         f"and {budget / 1e9:.1f} GB are allowed: allow more (memory=, --memory)"
     )
 

@@ -182,6 +182,7 @@ def stylize(
         )
     picture = read(None if side is None else files)
     pixels = resize(picture.stored, shape) if size is not None else picture.stored
+    files.release()
     if colors == "matched":
         style = reader.recolor(style, pixels)
     patches = None
