@@ -33,7 +33,7 @@ from ._style import Style
 from ._stylizer import Stylizer
 from ._tiles import Area, reach
 from ._transform import AffineMap
-from ._walk import Place, Walk
+from ._walk import Band, Walk
 
 Parts = Float[Array, "devices height width 3"]
 Masks = Float[Array, "devices height width regions"]
@@ -211,7 +211,7 @@ def _measuring(
     picture: np.ndarray,
     masks: np.ndarray | None,
     levels: Sequence[int],
-) -> Iterator[tuple[Place, dict[int, Content], Features]]:
+) -> Iterator[tuple[Band, dict[int, Content], Features]]:
     """Yield what is measured of each band; and the deepest level's features, and where they are."""
     depth = max(levels)
     layers = encoder.plan(depth)
@@ -241,7 +241,7 @@ def _painting(
     features: np.ndarray | None,
     masks: np.ndarray | None,
     replaced: Strength | None,
-) -> Iterator[tuple[Place, Parts]]:
+) -> Iterator[tuple[Band, Parts]]:
     """Yield the bands of the repainted picture, and where they belong."""
     level, height = decoder.level, walk.size[0]
     for bands in walk.painted(level):

@@ -19,7 +19,7 @@ _CELL = stride(max(LEVELS))
 
 
 class Span(NamedTuple):
-    """A tile along one axis, in pixels: it covers start … stop, and its own are first … last."""
+    """A part along one axis, in pixels: it covers start … stop, and its own are first … last."""
 
     start: int
     stop: int
@@ -28,7 +28,7 @@ class Span(NamedTuple):
 
 
 Place = tuple[Span, Span]
-"""Where a tile is: its rows and its columns."""
+"""Where a part is: its rows and its columns."""
 
 Area = tuple[slice, slice]
 
@@ -59,13 +59,13 @@ def fit(length: int, most: int, halo: int) -> int:
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:
-    """Cover an axis with tiles.
+    """Cover an axis with parts of one length, which overlap.
 
     Args:
         length: The axis's length, pixels.
-        tile: The tiles' length, a multiple of 16 that is larger than two halos. The length itself,
+        tile: The parts' length, a multiple of 16 that is larger than two halos. The length itself,
             rounded up to 16, if that is not larger.
-        halo: Pixels at each end of a tile that are not its own, a multiple of 16.
+        halo: Pixels at each end of a part that are not its own, a multiple of 16.
     """
     canvas = to_cells(length)
     tile = min(tile, canvas)

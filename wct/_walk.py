@@ -34,13 +34,13 @@ _ROWS = 32
 """How many rows a band has at least, if columns can be narrower instead."""
 
 
-class Place(NamedTuple):
-    """Where the parts of one call are: rows, and a column for each device."""
+class Band(NamedTuple):
+    """Rows, and a column for each device: where the parts of one call are."""
 
     rows: Span
     columns: Sequence[Span]
 
-    def above(self, distance: int, height: int) -> "Place":
+    def above(self, distance: int, height: int) -> "Band":
         """Return what is higher by some pixels, in a picture of this height."""
         start, stop, *_ = self.rows
         return self._replace(rows=band_at(start - distance, stop - start, height))
@@ -68,11 +68,11 @@ class Walk:
         self._split = NamedSharding(mesh, PartitionSpec("columns"))
         self._copied = NamedSharding(mesh, PartitionSpec())
 
-    def measured(self, level: int) -> list[list[Place]]:
+    def measured(self, level: int) -> list[list[Band]]:
         """Return where the bands are, column by column, of which features are made."""
         return self._places(level, lead(level), reach(level))
 
-    def painted(self, level: int) -> list[list[Place]]:
+    def painted(self, level: int) -> list[list[Band]]:
         """Return where the bands are that are repainted: features, at level 1 pixels."""
         return self._places(level, 0, reach(level) * (2 if level == 1 else 1))
 
@@ -81,19 +81,19 @@ class Walk:
         height, width = (to_cells(length) for length in self.size)
         return height // stride(level), min(width, _length(columns[0])) // stride(level)
 
-    def cut(self, picture: np.ndarray | None, place: Place, level: int = 1) -> Any:
+    def cut(self, picture: np.ndarray | None, place: Band, level: int = 1) -> Any:
         """Cut parts out of a picture, or out of features of a level."""
         if picture is None:
             return None
         rows, columns = place
         return self._share([cut(picture, *in_cells((rows, each), level)) for each in columns])
 
-    def own_cells(self, place: Place, level: int) -> Float[Array, "devices _ _"]:
+    def own_cells(self, place: Band, level: int) -> Float[Array, "devices _ _"]:
         """Return how much each cell of these parts counts."""
         rows, columns = place
         return self._share([own_cells(rows, each, self.size, level) for each in columns])
 
-    def own(self, place: Place, parts: Array) -> Iterator[tuple[np.ndarray, Area]]:
+    def own(self, place: Band, parts: Array) -> Iterator[tuple[np.ndarray, Area]]:
         """Yield what is parts' own and in the picture, and where it belongs."""
         for columns, values in zip(place.columns, np.asarray(parts), strict=True):
             rows, inside = (
@@ -103,7 +103,7 @@ class Walk:
             yield from _if_any(*own_part((rows, inside), values))
 
     def own_features(
-        self, place: Place, features: Array, level: int
+        self, place: Band, features: Array, level: int
     ) -> Iterator[tuple[np.ndarray, Area]]:
         """Yield what is parts' own of features of a level, and where it belongs, in cells."""
         for columns, values in zip(place.columns, np.asarray(features), strict=True):
@@ -130,11 +130,11 @@ class Walk:
         found += [nothing] * (-len(found) % self._devices)
         return [found[i : i + self._devices] for i in range(0, len(found), self._devices)]
 
-    def _places(self, level: int, first: int, behind: int) -> list[list[Place]]:
+    def _places(self, level: int, first: int, behind: int) -> list[list[Band]]:
         columns = self._columns(level)
         most = self._pixels // _length(columns[0][0])
         rows = bands(self.size[0], max(2 ** (most.bit_length() - 1), 16), first, behind)
-        return [[Place(each, column) for each in rows] for column in columns]
+        return [[Band(each, column) for each in rows] for column in columns]
 
     def _share(self, arrays: list[np.ndarray]) -> Any:
         """Give each device one of some arrays."""
