@@ -18,11 +18,12 @@ def starts(layers):
         row, firsts = -lead, []
         for layer in layers:
             row = 2 * row - 1 if layer.doubled else row - 1
+            row, odd = divmod(row, 2) if layer.halved else (row, 0)
+            if odd:
+                break
             firsts.append(row)
-            row = row // 2 if layer.halved else row
-        if not any(layer.halved and first % 2 for layer, first in zip(layers, firsts, strict=True)):
-            halves = zip(layers, firsts, strict=True)
-            yield lead, [first // 2 if layer.halved else first for layer, first in halves]
+        else:
+            yield lead, firsts
 
 
 def in_bands(features, layers, size, rows, kept):

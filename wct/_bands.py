@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from . import _at_hand, _convolution
-from ._border import ABOVE, NO_ROOM, Length, Size, continue_columns, make_room
-from ._convolution import Layer, halve, size_after
+from . import _at_hand
+from ._border import ABOVE, NO_ROOM, Length, Size, make_room, renew
+from ._convolution import Layer, by_xla, convolve_bordered, halve, size_after
 from ._onednn import is_usable
 
 Rows = Float[Array, "batch 2 _ _"]
@@ -62,14 +62,15 @@ def run_band(
         higher for each layer than `features` are; and what the layers keep now.
     """
     wanted = (len(layers) - 1,) if wanted is None else wanted
-    convolve = (_at_hand if is_usable(features, layers) else _convolution).convolve_bordered
+    convolve = _at_hand.convolve if is_usable(features, layers) else by_xla
     found, keep, roomy = [], [], None
     for index, (layer, rows) in enumerate(zip(layers, kept, strict=True)):
         bordered = make_room(features, ABOVE) if roomy is None else roomy
         bordered = _go_on(bordered, rows, start, size, layer.reach)
         keep.append(_last_rows(bordered))
         ends = index in wanted
-        result = convolve(bordered, layer, ABOVE, kept=not (ends or layer.halved))
+        kept_room = not (ends or layer.halved)
+        result = convolve_bordered(bordered, layer, ABOVE, kept=kept_room, convolve=convolve)
         start, size = _row_after(layer, start), size_after(layer, size)
         if layer.halved:
             result = halve(result, NO_ROOM if ends else ABOVE)
@@ -95,16 +96,8 @@ def _go_on(
     reach: int,
 ) -> Float[Array, "batch rows columns channels"]:
     """Put the rows that were kept above a band, and continue the picture at its edges, in place."""
-    height, width = size
     bordered = lax.dynamic_update_slice_in_dim(roomy, kept, 0, 1)
-    away = jnp.minimum(reach, height - 1)
-    for found, edge in ((away, -1), (height - 1 - away, height)):
-        row = edge - (start - 2)
-        is_there = (row >= 0) & (row < bordered.shape[1])
-        source, target = (jnp.where(is_there, each, 0) for each in (row + found - edge, row))
-        values = lax.dynamic_slice_in_dim(bordered, source, 1, 1)
-        bordered = lax.dynamic_update_slice_in_dim(bordered, values, target, 1)
-    return continue_columns(bordered, width, reach)
+    return renew(bordered, size, reach, start - 2)
 
 
 @jax.jit  # of its own: as a second result of `_go_on` it would have all of it copied

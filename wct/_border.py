@@ -41,18 +41,28 @@ def surround(
 
 @partial(jax.jit, static_argnames="distance", donate_argnames="bordered")
 def renew(
-    bordered: Float[Array, "batch height width channels"], size: Size, distance: int
-) -> Float[Array, "batch height width channels"]:
-    """Overwrite the border of features that have one, in place; else as `surround`."""
-    height, width = size
-    return continue_columns(_renew_ends(bordered, height, distance, 1), width, distance)
-
-
-def continue_columns(
-    bordered: Float[Array, "batch rows columns channels"], width: Length, distance: int
+    bordered: Float[Array, "batch rows columns channels"],
+    size: Size,
+    distance: int,
+    first: Length = -1,
 ) -> Float[Array, "batch rows columns channels"]:
-    """Overwrite the border of columns alone."""
-    return _renew_ends(bordered, width, distance, 2)
+    """Overwrite the border of features that have one, in place; else as `surround`.
+
+    Args:
+        bordered: Features with a column more at each end, and a row.
+        size: As of `surround`.
+        distance: As of `surround`.
+        first: Which of the picture's rows comes first, if these are but some of them. An edge that
+            is not among them is left as it is.
+    """
+    for axis, length, start in ((1, size[0], first), (2, size[1], -1)):
+        away = jnp.minimum(distance, length - 1)
+        for found, edge in ((away, -1), (length - 1 - away, length)):
+            is_there = (edge - start >= 0) & (edge - start < bordered.shape[axis])
+            source, target = (jnp.where(is_there, each - start, 0) for each in (found, edge))
+            values = lax.dynamic_slice_in_dim(bordered, source, 1, axis)
+            bordered = lax.dynamic_update_slice_in_dim(bordered, values, target, axis)
+    return bordered
 
 
 @partial(jax.jit, static_argnames="room")
@@ -70,14 +80,6 @@ def leave(
     (above, below), (left, right) = room
     _, height, width, _ = bordered.shape
     return bordered[:, above : height - below, left : width - right]
-
-
-def _renew_ends(bordered: Array, length: Length, distance: int, axis: int) -> Array:
-    away = jnp.minimum(distance, length - 1)
-    for found, wanted in ((1 + away, 0), (length - away, length + 1)):
-        values = lax.dynamic_slice_in_dim(bordered, found, 1, axis)
-        bordered = lax.dynamic_update_slice_in_dim(bordered, values, wanted, axis)
-    return bordered
 
 
 def _continue(features: Array, axis: int, length: Length | None, distance: int) -> Array:

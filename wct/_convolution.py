@@ -55,7 +55,7 @@ def convolve(
         Features of the same height and width, or of twice or half of these.
     """
     kernel, bias, *options = layer
-    return _convolve(features, kernel, bias, size, *options, valid=_valid_here())
+    return _convolve(features, kernel, bias, size, *options, same=_on_cpu())
 
 
 def convolve_bordered(
@@ -64,18 +64,38 @@ def convolve_bordered(
     room: Room,
     *,
     kept: bool,
-    valid: Callable | None = None,
+    convolve: Callable[..., Array],
 ) -> Float[Array, "batch _ _ outputs"]:
-    """Convolve features that have a border; see `_at_hand.convolve_bordered`."""
+    """Run a layer on features that have a border, but do not halve them.
+
+    Args:
+        bordered: Features, with a row and column more at each end, or two rows more above.
+        layer: The layer.
+        room: Two rows and two columns: where the result has room for a border.
+        kept: Whether it shall have that.
+        convolve: What convolves features that are not continued: `by_xla`, or as it.
+    """
     kernel, bias, doubled, relu, _ = layer
-    valid = valid or _valid_here()
     if doubled:
         pairs, biases = pair_up(kernel, bias)
-        result = weave([valid(bordered, pair, biases) for pair in pairs])
-        result = result if kept else leave(result, room)
-    else:
-        result = make_room(valid(bordered, kernel, bias), room if kept else NO_ROOM)
-    return jax.nn.relu(result) if relu else result
+        result = weave([convolve(bordered, pair, biases, relu=relu) for pair in pairs])
+        return result if kept else leave(result, room)
+    return convolve(bordered, kernel, bias, relu=relu, room=room if kept else NO_ROOM)
+
+
+def by_xla(
+    features: Float[Array, "batch height width inputs"],
+    kernel: Float[Array, "rows columns inputs outputs"],
+    bias: Float[Array, " outputs"],
+    *,
+    relu: bool,
+    room: Room = NO_ROOM,
+    same: bool | None = None,
+) -> Float[Array, "batch _ _ outputs"]:
+    """Convolve features as `_onednn.convolve` does; `same` is whether XLA is for CPUs."""
+    same = _on_cpu() if same is None else same
+    result = (_valid_by_same if same else _valid)(features, kernel, bias)
+    return make_room(jax.nn.relu(result) if relu else result, room)
 
 
 def size_after(layer: Layer, size: Size) -> Size:
@@ -125,7 +145,7 @@ def weave(
 
 
 # A compiled function within compiled functions: it is traced once a shape, and not once a layer.
-@partial(jax.jit, static_argnames=("doubled", "relu", "halved", "valid"))
+@partial(jax.jit, static_argnames=("doubled", "relu", "halved", "same"))
 def _convolve(
     features: Array,
     kernel: Array,
@@ -135,16 +155,17 @@ def _convolve(
     relu: bool,
     halved: bool,
     *,
-    valid: Callable,
+    same: bool,
 ) -> Array:
     layer = Layer(kernel, bias, doubled, relu, halved)
     bordered = surround(features, size, layer.reach)
-    result = convolve_bordered(bordered, layer, AROUND, kept=False, valid=valid)
+    convolve = partial(by_xla, same=same)
+    result = convolve_bordered(bordered, layer, AROUND, kept=False, convolve=convolve)
     return halve(result) if halved else result
 
 
-def _valid_here() -> Callable:
-    return _valid_by_same if jax.default_backend() == "cpu" else _valid
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def _valid(features: Array, kernel: Array, bias: Array, padding: str = "VALID") -> Array:

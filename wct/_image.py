@@ -203,6 +203,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if pixels.shape[:2] == (height, width):
         return to_floats(pixels)
     out = np.empty((height, width, *pixels.shape[2:]), np.float32)
+    planes = np.atleast_3d(out)
     scale = len(pixels) / height
     reach = 3 * max(scale, 1) + 1  # the filter's, in rows
     for rows in strips(height, max(round(_STRIP / scale), 1)):
@@ -213,7 +214,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for channel in range(part.shape[2]):
             image = Image.fromarray(to_floats(part[..., channel]))
             resized = image.resize((width, rows.stop - rows.start), Image.Resampling.LANCZOS, seen)
-            np.clip(np.asarray(resized), 0, 1, out=np.atleast_3d(out)[rows, :, channel])
+            np.clip(np.asarray(resized), 0, 1, out=planes[rows, :, channel])
     return out
 
 

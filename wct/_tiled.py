@@ -198,7 +198,7 @@ def _measure_all(
     for place, found, features in _ahead(_measuring(walk, encoder, picture, masks, levels)):
         total = found if total is None else _merge(total, found)
         if keep is not None:
-            for part, area in walk.own_features(place, features, depth):
+            for part, area in walk.own(place, features, depth):
                 keep(part, area)
         advance()
     assert total is not None
@@ -249,7 +249,7 @@ def _painting(
         kept = _Kept(
             walk.no_rows(encoder.plan(level), columns, 1) if features is None else None,
             walk.no_rows(decoder.plan(), columns, level),
-            None if replaced is None else walk.no_rows(decoder.plan(), columns, level),
+            walk.no_rows(decoder.plan(), columns, level),
         )
         for band in bands:
             mapped = band.above(reach(level), height) if features is None else band
@@ -289,7 +289,7 @@ def _measure(
     """Measure the moments of these parts together, and return the deepest features."""
     depth = max(inside)
     levels = sorted(inside)
-    wanted = [layer_names(depth).index(f"conv{level}_1") for level in levels]
+    wanted = [len(layer_names(level)) - 1 for level in levels]
     features, kept = run_band(parts, kept, encoder.plan(depth), start, size, wanted)
     found = {}
     for level, values in zip(levels, features, strict=True):
@@ -308,7 +308,7 @@ class _Kept(NamedTuple):
 
     encoder: list[Rows] | None
     restyled: list[Rows]
-    plain: list[Rows] | None
+    plain: list[Rows]
 
 
 @compiled_elsewhere
@@ -338,7 +338,7 @@ def _paint(
     cells = None if regions is None else average(regions, decoder.level)
     mapped = restyle(features, maps, cells)
     [result], restyled = run_band(mapped, restyled, decoder.plan(), start, size)
-    if plain is not None and beneath is not None:
+    if beneath is not None:
         [decoded], plain = run_band(features, plain, decoder.plan(), start, size)
         canvas, masks, replaced = beneath
         result = give_back_detail(result, canvas, decoded, _regions(masks), replaced)

@@ -93,21 +93,19 @@ class Walk:
         rows, columns = place
         return self._share([own_cells(rows, each, self.size, level) for each in columns])
 
-    def own(self, place: Band, parts: Array) -> Iterator[tuple[np.ndarray, Area]]:
-        """Yield what is parts' own and in the picture, and where it belongs."""
+    def own(
+        self, place: Band, parts: Array, level: int | None = None
+    ) -> Iterator[tuple[np.ndarray, Area]]:
+        """Yield what is parts' own, and where: pixels, or a level's features in cells."""
+        size = self.size if level is None else tuple(map(to_cells, self.size))
         for columns, values in zip(place.columns, np.asarray(parts), strict=True):
             rows, inside = (
                 span._replace(first=min(span.first, length), last=min(span.last, length))
-                for span, length in zip((place.rows, columns), self.size, strict=True)
+                for span, length in zip((place.rows, columns), size, strict=True)
             )
-            yield from _if_any(*own_part((rows, inside), values))
-
-    def own_features(
-        self, place: Band, features: Array, level: int
-    ) -> Iterator[tuple[np.ndarray, Area]]:
-        """Yield what is parts' own of features of a level, and where it belongs, in cells."""
-        for columns, values in zip(place.columns, np.asarray(features), strict=True):
-            yield from _if_any(*own_part(in_cells((place.rows, columns), level), values))
+            part, area = own_part(in_cells((rows, inside), level or 1), values)
+            if part.size:
+                yield part, area
 
     def no_rows(self, layers: Sequence[Layer], columns: Sequence[Span], level: int) -> Any:
         """Return what layers keep before the first band of features of a level."""
@@ -144,8 +142,3 @@ class Walk:
 
 def _length(span: Span) -> int:
     return span.stop - span.start
-
-
-def _if_any(part: np.ndarray, area: Area) -> Iterator[tuple[np.ndarray, Area]]:
-    if part.size:
-        yield part, area
