@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from layers import cases, one_by_one
 
 from wct import _onednn, _winograd
-from wct._border import renew, surround
+from wct._border import surround
 from wct._convolution import Layer, convolve, size_after
+from wct._in_place import renew
 from wct._networks import run_layers
 
 needed = pytest.mark.skipif(not _onednn.is_usable(), reason="this jaxlib is without oneDNN")
@@ -58,6 +59,16 @@ def test_a_border_renewed_is_as_one_added(size, beyond, distance):
     renewed = renew(room, size, distance)
     height, width = (side + 2 for side in size)
     np.testing.assert_array_equal(renewed[:, :height, :width], added[:, :height, :width])
+
+
+def test_what_layers_are_given_stays_as_it_is():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 3, 4, 4)), rng.normal(size=4)
+    layer = Layer(*(jnp.asarray(each, jnp.float32) for each in (kernel, bias)), relu=True)
+    given = rng.normal(size=(1, 6, 8, 4)).astype(np.float32)
+    features = jnp.asarray(given)
+    run_layers(features, [layer._replace(halved=True), layer], size=(4, 6), kept=[0, 1])
+    np.testing.assert_array_equal(features, given)
 
 
 def test_what_is_added_is_numpys():

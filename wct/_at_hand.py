@@ -5,14 +5,13 @@ the border is written, in place.
 """
 
 from collections.abc import Collection, Sequence
-from functools import partial
 
-import jax
 from jaxtyping import Array, Float
 
 from . import _onednn, _winograd
-from ._border import AROUND, NO_ROOM, Room, Size, renew, surround
+from ._border import AROUND, NO_ROOM, Room, Size
 from ._convolution import Layer, convolve_bordered, halve, size_after
+from ._in_place import make_room, renew
 
 
 def convolve_in_turn(
@@ -28,7 +27,7 @@ def convolve_in_turn(
     found, bordered = [], None
     for index, layer in enumerate(layers):
         if bordered is None:
-            bordered = surround(features, size, layer.reach)
+            bordered = renew(make_room(features, AROUND), size, layer.reach)
         if index in kept:
             features, bordered = _run(bordered, layer, size, None), None
             found.append(features)
@@ -42,10 +41,9 @@ def _run(bordered: Array, layer: Layer, size: Size, reach: int | None) -> Array:
     """Run a layer on bordered features, and border the result for the next, of that reach."""
     kept = reach is not None and not layer.halved
     result = convolve_bordered(bordered, layer, AROUND, kept=kept, convolve=convolve)
-    size = size_after(layer, size)
     if layer.halved:
-        return halve(result) if reach is None else _halve_bordered(result, size, reach)
-    return result if reach is None else renew(result, size, reach)
+        result = halve(result, NO_ROOM if reach is None else AROUND)
+    return result if reach is None else renew(result, size_after(layer, size), reach)
 
 
 def convolve(
@@ -59,8 +57,3 @@ def convolve(
     """Convolve as `_onednn.convolve` does, in the way that is faster."""
     module = _winograd if _winograd.pays(features, kernel) else _onednn
     return module.convolve(features, kernel, bias, relu=relu, room=room)
-
-
-@partial(jax.jit, static_argnames="reach")
-def _halve_bordered(features: Array, size: Size, reach: int) -> Array:
-    return renew(halve(features, AROUND), size, reach)

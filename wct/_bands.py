@@ -6,15 +6,12 @@ Nothing is computed twice, and nothing is held but two rows a layer.
 """
 
 from collections.abc import Collection, Sequence
-from functools import partial
 
-import jax
-import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float
 
-from . import _at_hand
-from ._border import ABOVE, NO_ROOM, Length, Size, make_room, renew
+from . import _at_hand, _border, _in_place
+from ._border import ABOVE, NO_ROOM, Length, Size
 from ._convolution import Layer, by_xla, convolve_bordered, halve, size_after
 from ._onednn import is_usable
 
@@ -22,8 +19,8 @@ Rows = Float[Array, "batch 2 _ _"]
 """The last two rows that a layer was given, with a column more at each end."""
 
 
-def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[Rows]:
-    """Return what layers keep before the first band.
+def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[np.ndarray]:
+    """Return what layers keep before the first band, as `Rows` yet to be put on devices.
 
     Args:
         layers: The layers.
@@ -32,7 +29,7 @@ def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[Rows]:
     """
     found, size = [], (0, width)
     for layer in layers:
-        found.append(jnp.zeros((batch, 2, size[1] + 2, layer.kernel.shape[2])))
+        found.append(np.zeros((batch, 2, size[1] + 2, layer.kernel.shape[2]), np.float32))
         size = size_after(layer, size)
     return found
 
@@ -62,12 +59,13 @@ def run_band(
         higher for each layer than `features` are; and what the layers keep now.
     """
     wanted = (len(layers) - 1,) if wanted is None else wanted
-    convolve = _at_hand.convolve if is_usable(features, layers) else by_xla
+    at_hand = is_usable(features, layers)
+    border, convolve = (_in_place, _at_hand.convolve) if at_hand else (_border, by_xla)
     found, keep, roomy = [], [], None
     for index, (layer, rows) in enumerate(zip(layers, kept, strict=True)):
-        bordered = make_room(features, ABOVE) if roomy is None else roomy
-        bordered = _go_on(bordered, rows, start, size, layer.reach)
-        keep.append(_last_rows(bordered))
+        bordered = border.make_room(features, ABOVE) if roomy is None else roomy
+        bordered = border.go_on(bordered, rows, start, size, layer.reach)
+        keep.append(border.last_rows(bordered))
         ends = index in wanted
         kept_room = not (ends or layer.halved)
         result = convolve_bordered(bordered, layer, ABOVE, kept=kept_room, convolve=convolve)
@@ -85,23 +83,3 @@ def _row_after(layer: Layer, row: Length) -> Length:
     """Return the first row that a layer makes of bands whose first row is this one."""
     first = 2 * row - 1 if layer.doubled else row - 1
     return first // 2 if layer.halved else first
-
-
-@partial(jax.jit, static_argnames="reach", donate_argnames="roomy")
-def _go_on(
-    roomy: Float[Array, "batch rows columns channels"],
-    kept: Float[Array, "batch 2 columns channels"],
-    start: Int[Array, ""] | int,
-    size: Size,
-    reach: int,
-) -> Float[Array, "batch rows columns channels"]:
-    """Put the rows that were kept above a band, and continue the picture at its edges, in place."""
-    bordered = lax.dynamic_update_slice_in_dim(roomy, kept, 0, 1)
-    return renew(bordered, size, reach, start - 2)
-
-
-@jax.jit  # of its own: as a second result of `_go_on` it would have all of it copied
-def _last_rows(
-    bordered: Float[Array, "batch rows columns channels"],
-) -> Float[Array, "batch 2 columns channels"]:
-    return bordered[:, -2:]

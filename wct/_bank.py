@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ._errors import WctError
@@ -32,7 +31,7 @@ class Bank:
     def pick(self, indices: Sequence[int]) -> Style:
         """Return some of the styles, along a leading axis."""
         chosen = np.asarray(indices)
-        return jax.tree.map(lambda value: jnp.asarray(np.asarray(value)[chosen]), self.styles)
+        return jax.tree.map(lambda value: jax.device_put(np.asarray(value)[chosen]), self.styles)
 
 
 class Source(NamedTuple):

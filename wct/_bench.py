@@ -159,7 +159,6 @@ def _time(task: _Task, repeats: int) -> _Times:
 def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     """Return the tile, what measures a style, and what repaints in it; both wait for results."""
     import jax
-    import jax.numpy as jnp
 
     from ._drawn import draw_style
     from ._recipe import find_recipe
@@ -188,7 +187,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
         return jax.block_until_ready(style)
 
     if tile is None:
-        batch = jnp.stack([jnp.asarray(to_floats(content))] * task.batch)
+        batch = jax.device_put(np.stack([to_floats(content)] * task.batch))
         return tile, read, lambda style: jax.block_until_ready(stylizer(batch, style, recipe))
     result = np.empty_like(content)
 

@@ -39,30 +39,41 @@ def surround(
     return features
 
 
-@partial(jax.jit, static_argnames="distance", donate_argnames="bordered")
-def renew(
-    bordered: Float[Array, "batch rows columns channels"],
+@partial(jax.jit, static_argnames="reach", donate_argnames="roomy")
+def go_on(
+    roomy: Float[Array, "batch rows columns channels"],
+    kept: Float[Array, "batch 2 columns channels"],
+    start: Length,
     size: Size,
-    distance: int,
-    first: Length = -1,
+    reach: int,
 ) -> Float[Array, "batch rows columns channels"]:
-    """Overwrite the border of features that have one, in place; else as `surround`.
+    """Put the rows that were kept above a band, and continue the picture at its edges, in place.
 
     Args:
-        bordered: Features with a column more at each end, and a row.
-        size: As of `surround`.
-        distance: As of `surround`.
-        first: Which of the picture's rows comes first, if these are but some of them. An edge that
-            is not among them is left as it is.
+        roomy: The band, with room `ABOVE`.
+        kept: The last two rows of the band before.
+        start: Which of the picture's rows the band's first one is. An edge that is not among them
+            is left as it is.
+        size: As of `surround`, of the whole picture.
+        reach: As of `surround`, the distance.
     """
-    for axis, length, start in ((1, size[0], first), (2, size[1], -1)):
-        away = jnp.minimum(distance, length - 1)
+    bordered = lax.dynamic_update_slice_in_dim(roomy, kept, 0, 1)
+    for axis, length, first in ((1, size[0], start - 2), (2, size[1], -1)):
+        away = jnp.minimum(reach, length - 1)
         for found, edge in ((away, -1), (length - 1 - away, length)):
-            is_there = (edge - start >= 0) & (edge - start < bordered.shape[axis])
-            source, target = (jnp.where(is_there, each - start, 0) for each in (found, edge))
+            is_there = (edge - first >= 0) & (edge - first < bordered.shape[axis])
+            source, target = (jnp.where(is_there, each - first, 0) for each in (found, edge))
             values = lax.dynamic_slice_in_dim(bordered, source, 1, axis)
             bordered = lax.dynamic_update_slice_in_dim(bordered, values, target, axis)
     return bordered
+
+
+@jax.jit  # of its own: as a second result of `go_on` it would have all of it copied
+def last_rows(
+    bordered: Float[Array, "batch rows columns channels"],
+) -> Float[Array, "batch 2 columns channels"]:
+    """Return the last two rows."""
+    return bordered[:, -2:]
 
 
 @partial(jax.jit, static_argnames="room")

@@ -5,12 +5,11 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._border import Size
 from ._by_name import find_solver
-from ._level import as_style, average, decode, find_maps, measure, restyle
+from ._level import as_style, average, decode, find_maps, measure_picture, restyle
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere
@@ -74,8 +73,9 @@ def _tasks(
     """Decide what is known before anything is compiled: what is given back, what is swapped."""
     masked, patches = masks is not None, patches or {}
     return [
-        _Task(decoder, style, step.alpha, step.given_back(masked), patches.get(step.level))
+        _Task(decoder, style, strength, replaced, patches.get(step.level))
         for decoder, style, step in work
+        for strength, replaced in [jax.device_put((step.alpha, step.given_back(masked)))]
     ]
 
 
@@ -107,12 +107,11 @@ def _repaint_level(
     solver: str | None,
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
-    decoder, style, *shares, patches = task
-    strength, replaced = jax.tree.map(jnp.asarray, shares)
+    decoder, style, strength, replaced, patches = task
     canvas, level = mirror(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
-    content = measure(features, coverage(features, size, level), cells)
+    content = measure_picture(features, size, level, cells)
     if patches is None:
         maps = find_maps(content, style, strength, ridge, transform, solver)
         mapped = restyle(features, maps, cells)
@@ -162,9 +161,18 @@ def measure_levels(
     weights: Float[Array, "batch height width"] | None,
 ) -> tuple[Moments, ...]:
     """Moments of one image at all levels."""
+    return _measure_levels(encoder(mirror(canvas, size), size=in_cells(size, 1)), size, weights)
+
+
+@jax.jit
+def _measure_levels(
+    levels: list[Float[Array, "1 _ _ _"]],
+    size: Size,
+    weights: Float[Array, "1 height width"] | None,
+) -> tuple[Moments, ...]:
     masks = None if weights is None else mirror(weights[..., None], size)[None, ..., 0]
     measured = []
-    for level, features in enumerate(encoder(mirror(canvas, size), size=in_cells(size, 1)), 1):
+    for level, features in enumerate(levels, start=1):
         cells = None if masks is None else average(masks, level)
-        measured.append(as_style(measure(features, coverage(features, size, level), cells)))
+        measured.append(as_style(measure_picture(features, size, level, cells)))
     return tuple(measured)

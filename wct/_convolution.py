@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from . import _tf32
@@ -114,7 +116,6 @@ def halve(
     return make_room(jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2]), room)
 
 
-@jax.jit
 def pair_up(
     kernel: Float[Array, "3 3 inputs outputs"], bias: Float[Array, " outputs"]
 ) -> tuple[list[Float[Array, "2 2 inputs _"]], Float[Array, " _"]]:
@@ -125,11 +126,9 @@ def pair_up(
     they are the pixels around a corner that four features share, in the order of a picture: a
     kernel for each row, with both columns as outputs. See `weave`.
     """
-    kernels = []
-    for lower in (True, False):
-        rows = _merge_taps(kernel, 0, lower)
-        kernels.append(jnp.concatenate([_merge_taps(rows, 1, right) for right in (True, False)], 3))
-    return kernels, jnp.concatenate([bias, bias])
+    if isinstance(kernel, Tracer):
+        return _pair_up(jnp, kernel, bias)
+    return jax.device_put(_pair_up(np, np.asarray(kernel), np.asarray(bias)))  # compiles nothing
 
 
 @jax.jit
@@ -204,8 +203,17 @@ def _valid_by_same(features: Array, kernel: Array, bias: Array) -> Array:
     return result
 
 
-def _merge_taps(kernel: Array, axis: int, second: bool) -> Array:
-    """Add the two taps that see the same pixel, for the first or the second pixel of a pair."""
-    first, middle, last = (lax.slice_in_dim(kernel, tap, tap + 1, axis=axis) for tap in range(3))
-    pair = [first + middle, last] if second else [first, middle + last]
-    return jnp.concatenate(pair, axis)
+def _pair_up(library: Any, kernel: Any, bias: Any) -> Any:
+    """Do it by JAX or NumPy."""
+
+    def merge(taps: Any, axis: int, second: bool) -> Any:
+        """Add the two taps that see the same pixel, for the first or the second of a pair."""
+        first, middle, last = library.split(taps, 3, axis)
+        pair = [first + middle, last] if second else [first, middle + last]
+        return library.concatenate(pair, axis)
+
+    kernels = []
+    for lower in (True, False):
+        rows = merge(kernel, 0, lower)
+        kernels.append(library.concatenate([merge(rows, 1, right) for right in (True, False)], 3))
+    return kernels, library.concatenate([bias, bias])

@@ -19,6 +19,7 @@ from ._layers import stride
 from ._masks import steady
 from ._moments import Moments, moments
 from ._networks import Decoder
+from ._padding import coverage
 from ._recipe import Ridge, Strength
 from ._transform import AffineMap, add_ridge
 
@@ -54,6 +55,19 @@ def measure(
     if cells is None:
         return whole, None
     return whole, _stack([moments(features, inside * cell) for cell in cells])
+
+
+@partial(jax.jit, static_argnames="level")
+def measure_picture(features: Features, size: Size, level: int, cells: Cells | None) -> Content:
+    """Measure the moments of a level's features of a picture on its canvas, and of its regions.
+
+    Args:
+        features: The features.
+        size: The picture's height and width, in pixels.
+        level: The level.
+        cells: As of `measure`.
+    """
+    return measure(features, coverage(features, size, level), cells)
 
 
 @jax.jit

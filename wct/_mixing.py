@@ -85,7 +85,8 @@ def _mix(parts: Sequence[tuple[float, Moments]]) -> Moments:
     root = total(coloring(moments.covariance) for _, moments in parts)
     weight = total(moments.weight for _, moments in parts)
     mean = total(moments.mean for _, moments in parts)
-    return Moments(*(jnp.asarray(value, jnp.float32) for value in (weight, mean, root @ root)))
+    mixed = [np.asarray(value, np.float32) for value in (weight, mean, root @ root)]
+    return Moments(*jax.device_put(mixed))
 
 
 def _shares(count: int, weights: Sequence[Weight] | None) -> np.ndarray:

@@ -117,7 +117,7 @@ def _in_float64(
 
 @_in_float64
 def _moments(wide: Wide, features: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Σ w (f − s)(f − s)ᵀ and Σ w (f − s) in one product a block, for some s near the mean."""
+    """Σ w (f − s)(f − s)ᵀ and Σ w (f − s) in one product a block; s is the first vector."""
     *sets, height, width, channels = features.shape
     count = _rows_at_once(height, width)
     blocks = height // count
@@ -130,10 +130,11 @@ def _moments(wide: Wide, features: Array, weights: Array) -> tuple[Array, Array,
             for each in (features, weights)
         )
         vectors = jnp.concatenate([vectors - shift, jnp.ones_like(weigh)], -1)
-        return _product(jnp.swapaxes(weigh * vectors, -1, -2), vectors).sum(-3)
+        *axes, over, _ = range(vectors.ndim)
+        pairs = ([over], [over]), (axes, axes)
+        return lax.dot_general(weigh * vectors, vectors, pairs, lax.Precision.HIGHEST).sum(-3)
 
-    first = wide(lax.slice_in_dim(features, 0, 1, axis=-3))
-    shift = lax.stop_gradient(first.mean(-2, keepdims=True))
+    shift = lax.stop_gradient(wide(features[..., :1, :1, :]))
     if _in_turn():
         start = jnp.zeros((*sets, channels + 1, channels + 1), shift.dtype)
         total = lax.fori_loop(0, blocks, lambda index, so_far: so_far + scatter_of(index, 1), start)

@@ -49,7 +49,6 @@ def mirror(
     return canvas
 
 
-@partial(jax.jit, static_argnames="level")
 def coverage(
     features: Float[Array, "batch height width _"], size: Size, level: int
 ) -> Float[Array, "1 height width"]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ._bank import Bank
@@ -66,9 +65,8 @@ class Painter:
             canvas[index, :height, :width] = to_floats(pictures[source])
         work = self._plan([tasks[source] for source in filled])
         size = height, width
-        [result] = repaint(
-            self.stylizer.encoder, jnp.asarray(canvas), size, work, self.recipe, together=True
-        )
+        encoder, canvas = self.stylizer.encoder, jax.device_put(canvas)
+        [result] = repaint(encoder, canvas, size, work, self.recipe, together=True)
         painted = np.asarray(result)[: len(tasks), :height, :width]
         return [to_bytes(picture) for picture in painted]
 
@@ -82,6 +80,6 @@ class Painter:
     def _plan(self, tasks: Sequence[Task]):
         recipe = self.recipe
         if tasks[0].alpha is not None:
-            alphas = jnp.asarray([task.alpha for task in tasks], jnp.float32)
+            alphas = jax.device_put(np.array([task.alpha for task in tasks], np.float32))
             recipe = replace(recipe, alpha=[alphas] * len(recipe.levels))
         return self.stylizer.plan(self.bank.pick([task.style for task in tasks]), recipe)

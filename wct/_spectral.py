@@ -35,15 +35,19 @@ def identity(matrices: Array) -> Array:
     return jnp.broadcast_to(jnp.eye(matrices.shape[-1], dtype=matrices.dtype), matrices.shape)
 
 
+Function = tuple[Array, Callable[[], Array]]
+"""A function of eigenvalues, and what returns its divided differences."""
+
+
 def _spectral(
-    formula: Callable[[Array, Array], tuple[Array, Array]],
+    formula: Callable[[Array, Array], Function],
     by_products: Callable[[Array, Array, Array], Array] | None = None,
 ) -> Mapping[str, Callable[..., Array]]:
     """Make a function of symmetric matrices from one of their eigenvalues.
 
     Args:
-        formula: `(eigenvalues λ ≥ 0, cut) → (f(λ), divided differences of f)`; the latter are
-            (f(λᵢ) − f(λⱼ)) / (λᵢ − λⱼ), and f′(λᵢ) on the diagonal.
+        formula: `(eigenvalues λ ≥ 0, cut) → (f(λ), what returns its divided differences)`: these
+            are (f(λᵢ) − f(λⱼ)) / (λᵢ − λⱼ), and f′(λᵢ) on the diagonal.
         by_products: The function, or nearly, by matrix products, from the matrices of λ, of
             y = (λ + cut)^(−1/2) and of t = cut y²; λ^(−1/2) = y (1 − t)^(−1/2).
 
@@ -53,14 +57,24 @@ def _spectral(
         `matrix`.
     """
 
+    def decompose(
+        matrix: Array, rounding: float, floor: Array
+    ) -> tuple[Array, Array, Callable[[], Array]]:
+        values, vectors = jnp.linalg.eigh(matrix)
+        values = jnp.maximum(values, 0)
+        return vectors, *formula(values, rounding * jnp.linalg.norm(values) + floor)
+
     # One matrix at a time: two batched `eigh` at once wait for each other for ever where XLA has
     # two threads, and on a GPU a batch of large ones is slower than one after the other.
     @partial(_in_float64, mapped=sequential_vmap)
-    def decompose(matrix: Array, rounding: float, floor: Array) -> tuple[Array, Array, Array]:
-        values, vectors = jnp.linalg.eigh(matrix)
-        values = jnp.maximum(values, 0)
-        function, differences = formula(values, rounding * jnp.linalg.norm(values) + floor)
-        return product(vectors * function[None], vectors.T), vectors, differences
+    def by_eigenvalues(matrix: Array, rounding: float, floor: Array) -> Array:
+        vectors, function, _ = decompose(matrix, rounding, floor)
+        return product(vectors * function[None], vectors.T)
+
+    @partial(_in_float64, mapped=sequential_vmap)
+    def differentiate(matrix: Array, rounding: float, floor: Array) -> tuple[Array, Array]:
+        vectors, _, differences = decompose(matrix, rounding, floor)
+        return vectors, differences()
 
     def differentiable(evaluate: Callable[..., Array]) -> Callable[..., Array]:
         @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -74,7 +88,7 @@ def _spectral(
             Finite for equal eigenvalues, where differentiating the eigenvectors is not.
             """
             matrix, residue, floor = primals
-            _, vectors, differences = decompose(matrix, residue, rounding, floor)
+            vectors, differences = differentiate(matrix, residue, rounding, floor)
             tangent = (tangents[0] + tangents[0].T) / 2  # `eigh` sees no more of it
             inner = product(vectors.T, product(tangent, vectors)) * differences
             found = apply(matrix, residue, rounding, floor)
@@ -82,7 +96,7 @@ def _spectral(
 
         return jnp.vectorize(apply, excluded={2}, signature="(c,c),(c,c),()->(c,c)")
 
-    solvers = {"eigh": differentiable(lambda *arguments: decompose(*arguments)[0])}
+    solvers = {"eigh": differentiable(by_eigenvalues)}
     if by_products is not None:
 
         @partial(_in_float64, mapped=_all_at_once)
@@ -198,13 +212,13 @@ def _norm(matrix: Array) -> Array:
     return jnp.linalg.norm(matrix, axis=(-2, -1), keepdims=True)
 
 
-def _root(values: Array, cut: Array) -> tuple[Array, Array]:
+def _root(values: Array, cut: Array) -> Function:
     """√λ, for which the divided difference is 1 / (√λᵢ + √λⱼ)."""
     roots = jnp.sqrt(values)
-    return roots, _invert(roots[:, None] + roots[None])
+    return roots, lambda: _invert(roots[:, None] + roots[None])
 
 
-def _inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
+def _inverse_root(values: Array, cut: Array) -> Function:
     """About 1 / √λ above the cut, 0 below: y (1 − t)² (1 + 5t/2 + 35t²/8), with the above y and t.
 
     That is λ² h(λ) with h = y⁵ + 5/2 cut y⁷ + 35/8 cut² y⁹.
@@ -212,11 +226,16 @@ def _inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
     inverse = _invert(jnp.sqrt(values + cut))
     terms = [(1, 5), (2.5 * cut, 7), (4.375 * cut**2, 9)]
     rest = sum((factor * inverse**power for factor, power in terms), jnp.zeros_like(values))
-    # The divided differences of a product, in the order that has no cancellation.
-    small, large = (order(values[:, None], values[None]) for order in (jnp.minimum, jnp.maximum))
-    of_large = jnp.where(values[:, None] == large, rest[:, None], rest[None])
-    across = sum(factor * _power_differences(inverse, power) for factor, power in terms)
-    return values**2 * rest, (small + large) * of_large + small**2 * across
+
+    def differences() -> Array:
+        """Those of a product, in the order that has no cancellation."""
+        left, right = values[:, None], values[None]
+        small, large = jnp.minimum(left, right), jnp.maximum(left, right)
+        of_large = jnp.where(left == large, rest[:, None], rest[None])
+        across = sum(factor * _power_differences(inverse, power) for factor, power in terms)
+        return (small + large) * of_large + small**2 * across
+
+    return values**2 * rest, differences
 
 
 def _power_differences(inverse: Array, power: int) -> Array:
@@ -226,18 +245,22 @@ def _power_differences(inverse: Array, power: int) -> Array:
     return -((left * right) ** 2) * _invert(left + right) * terms
 
 
-def _kept_root(values: Array, cut: Array) -> tuple[Array, Array]:
+def _kept_root(values: Array, cut: Array) -> Function:
     """√λ above the cut, 0 below."""
     roots = jnp.where(values > cut, jnp.sqrt(values), 0)
-    return roots, _across(values, roots, _invert(roots[:, None] + roots[None]), cut)
+    return roots, lambda: _across(values, roots, _invert(roots[:, None] + roots[None]), cut)
 
 
-def _kept_inverse_root(values: Array, cut: Array) -> tuple[Array, Array]:
+def _kept_inverse_root(values: Array, cut: Array) -> Function:
     """1 / √λ above the cut, 0 below."""
     inverses = _invert(jnp.where(values > cut, jnp.sqrt(values), 0))
-    left, right = inverses[:, None], inverses[None]
-    inside = -((left * right) ** 2) * _invert(left + right)
-    return inverses, _across(values, inverses, inside, cut)
+
+    def differences() -> Array:
+        left, right = inverses[:, None], inverses[None]
+        inside = -((left * right) ** 2) * _invert(left + right)
+        return _across(values, inverses, inside, cut)
+
+    return inverses, differences
 
 
 def _across(values: Array, function: Array, inside: Array, cut: Array) -> Array:

@@ -6,17 +6,16 @@ would cost ten times as much, as its entries are squares.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
-from jax.core import Tracer
+from jax.core import Tracer, eval_context
 from jaxtyping import Array
 
 from ._errors import WctError, WeightsError
@@ -63,25 +62,26 @@ class Style:
         read_file(path, sha256)
         return cls.load(path)
 
-    def at_hand(self, level: int, solver: str | None = None) -> Moments:
-        """Return the moments of a level as a chain takes them: along a leading axis, and rooted.
+    def at_hand(self, levels: Sequence[int], solver: str | None = None) -> list[Moments]:
+        """Return the moments of levels as a chain takes them: along a leading axis, and rooted.
 
         They are made ready once, however many pictures are painted in the style.
 
         Args:
-            level: The level.
-            solver: By what the root Σ^(1/2) is taken; None for no root.
+            levels: The levels.
+            solver: By what the roots Σ^(1/2) are taken; None for no roots.
         """
-        moments = self.levels[level - 1]
+        moments = [self.levels[level - 1] for level in levels]
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(moments)):
             return _make_ready(moments, solver)
-        if (level, solver) not in self._ready:
-            with jax.ensure_compile_time_eval():  # what is kept must not be part of a trace
-                self._ready[level, solver] = _make_ready(moments, solver)
-        return self._ready[level, solver]
+        key = *levels, solver
+        if key not in self._ready:
+            with eval_context():  # what is kept must not be part of a trace
+                self._ready[key] = _make_ready(moments, solver)
+        return self._ready[key]
 
     @cached_property
-    def _ready(self) -> dict[tuple[int, str | None], Moments]:
+    def _ready(self) -> dict[tuple[int | str | None, ...], list[Moments]]:
         return {}
 
     def save(
@@ -142,12 +142,14 @@ class Style:
 
 
 @partial(jax.jit, static_argnames="solver")
-def _make_ready(moments: Moments, solver: str | None) -> Moments:
-    if moments.mean.ndim == 1:
-        moments = jax.tree.map(lambda value: value[None], moments)
+def _make_ready(levels: list[Moments], solver: str | None) -> list[Moments]:
+    if levels and levels[0].mean.ndim == 1:
+        levels = jax.tree.map(lambda value: value[None], levels)
     if solver is None:
-        return moments
-    return replace(moments, root=coloring(moments.covariance, solver=solver))
+        return levels
+    return [
+        replace(moments, root=coloring(moments.covariance, solver=solver)) for moments in levels
+    ]
 
 
 def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:
@@ -160,7 +162,7 @@ def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:
     if not mean.ndim or shapes != [mean.shape[:-1], mean.shape, (*mean.shape, channels)]:
         given = ", ".join(map(str, shapes))
         raise ValueError(f"{level}'s weight, mean and covariance are of shapes {given}")
-    return Moments(*map(jnp.asarray, parts))
+    return Moments(*jax.device_put(parts))
 
 
 def _lower_half(root: Array) -> np.ndarray:

@@ -260,20 +260,20 @@ def _repaint_whole(
 
     from ._refine import refine as refine_picture
 
-    content = jax.numpy.asarray(to_floats(pixels))
-    result = content[None]
-    regions = None if masks is None else jax.numpy.stack(masks)
+    content = result = jax.device_put(to_floats(pixels)[None])
+    regions = None if masks is None else jax.device_put(np.stack(masks))
     count = len(recipe.levels) + refine
     steps = stylizer.steps(result, style, recipe, masks=regions, patches=patches)
     for done, result in enumerate(steps, start=1):
         jax.block_until_ready(result)
         progress(done / count)
     if refine > 0:
-        refined = refine_picture(stylizer.encoder, result[0].clip(0, 1), content, style, refine)
+        start = result[0].clip(0, 1)
+        refined = refine_picture(stylizer.encoder, start, content[0], style, refine)
         for done, (picture, _) in enumerate(refined, start=len(recipe.levels) + 1):
             result = picture[None]
             progress(done / count)
-    return np.asarray(result[0])
+    return np.asarray(result)[0]
 
 
 def _ignore(_: float) -> None:

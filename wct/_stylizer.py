@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -83,12 +84,11 @@ class Stylizer(nnx.Module):
         Raises:
             ImageError: The picture or the mask cannot be read, or the array is none.
         """
-        if not isinstance(image, jax.Array):
-            image = jnp.asarray(read_image(image).pixels)
-        height, width, _ = image.shape
-        canvas = to_common_canvas(image[None])
+        pictures = _one_picture(image)
+        _, height, width, _ = pictures.shape
+        canvas = to_common_canvas(pictures)
         if mask is not None and not isinstance(mask, jax.Array):
-            mask = jnp.asarray(read_mask(mask, (height, width)))
+            mask = jnp.asarray(read_mask(mask, (height, width)), jnp.float32)
         weights = None if mask is None else to_common_canvas(mask[None, :, :, None])[..., 0]
         measured = measure_levels(self.encoder, canvas, (height, width), weights)
         return Style(measured, self.mark)
@@ -109,14 +109,13 @@ class Stylizer(nnx.Module):
             WctError: There is no such level.
         """
         check_levels(levels)
-        if not isinstance(image, jax.Array):
-            image = jnp.asarray(read_image(image).pixels)
-        height, width, _ = image.shape
-        canvas = to_canvas(image[None])
+        pictures = _one_picture(image)
+        _, height, width, _ = pictures.shape
+        canvas = to_canvas(pictures)
         whitened = whiten_levels(self.encoder, canvas, (height, width), tuple(levels))
         patches = {}
         for level, white in zip(levels, whitened, strict=True):
-            rows, columns = (-(-side // stride(level)) for side in image.shape[:2])
+            rows, columns = (-(-side // stride(level)) for side in (height, width))
             patches[level] = white[0, :rows, :columns]
         return patches
 
@@ -218,8 +217,8 @@ class Stylizer(nnx.Module):
         rooted = recipe.transform in WITH_ROOTS
         solver = find_solver(recipe.transform, recipe.solver) if rooted else None
         return [
-            (self.decoders[f"decoder{step.level}"], style.at_hand(step.level, solver), step)
-            for step in steps
+            (self.decoders[f"decoder{step.level}"], moments, step)
+            for step, moments in zip(steps, style.at_hand(recipe.levels, solver), strict=True)
         ]
 
     def steps_of(self, recipe: Recipe) -> list[Step]:
@@ -237,3 +236,9 @@ class Stylizer(nnx.Module):
                     f"levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
                 )
         return steps
+
+
+def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Array, "1 _ _ 3"]:
+    """Return a picture as a batch of one."""
+    known = image if isinstance(image, jax.Array) else jax.device_put(read_image(image).pixels)
+    return cast("Array", known)[None]

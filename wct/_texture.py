@@ -95,13 +95,13 @@ def texture(
 def _repaint(
     stylizer: Stylizer, pixels: np.ndarray, style: Style, recipe: Recipe, budget: float
 ) -> np.ndarray:
-    import jax.numpy as jnp
+    import jax
 
     from ._tiled import repaint_into
 
     tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget, None)
     if tile is None:
-        return np.asarray(stylizer(jnp.asarray(pixels)[None], style, recipe)[0])
+        return np.asarray(stylizer(jax.device_put(pixels[None]), style, recipe))[0]
     result = np.empty_like(pixels)
     repaint_into(result, stylizer, pixels, style, recipe, tile=tile)
     return result

@@ -103,7 +103,7 @@ def repaint_tiles(
         )
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
-        replaced = jax.tree.map(jnp.asarray, step.given_back(masks is not None))
+        replaced = jax.device_put(step.given_back(masks is not None))
         give_back()
         painting = _painting(walk, *networks, result, features, masks, replaced)
         for place, made in _ahead(painting):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -157,7 +156,7 @@ def _fill(network: _Network, path: Path, sha256: str) -> _Network:
                 raise WeightsError(
                     f"{path}: {name}.{part} must be floats of shape {wanted.shape}, but {what}"
                 )
-            setattr(layer, part, nnx.Param(jnp.asarray(np.asarray(found, np.float32))))
+            setattr(layer, part, nnx.Param(jax.device_put(np.asarray(found, np.float32))))
     return network
 
 

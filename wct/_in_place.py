@@ -1,0 +1,88 @@
+"""The border of features at hand on a CPU: NumPy writes it in place, and nothing is compiled.
+
+The arrays that are written to must be of the caller's own making, and not yet be in use.
+"""
+
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._border import Room, Size
+
+_ALIGNED = 64
+"""Bytes: at a multiple of these JAX takes an array of NumPy's as it is."""
+
+
+def make_room(
+    features: Float[Array, "batch height width channels"], room: Room
+) -> Float[Array, "batch _ _ channels"]:
+    """Return features with room around them, as `_border.make_room` does."""
+    batch, height, width, channels = features.shape
+    (above, below), (left, right) = room
+    shape = batch, above + height + below, left + width + right, channels
+    memory = np.empty(4 * np.prod(shape) + _ALIGNED, np.uint8)
+    start = -memory.ctypes.data % _ALIGNED
+    bordered = memory[start : start + 4 * np.prod(shape)].view(np.float32).reshape(shape)
+    bordered[:, above : above + height, left : left + width] = features
+    for axis, (before, after) in enumerate(room, start=1):
+        lines = bordered.swapaxes(0, axis)
+        lines[:before] = 0
+        lines[len(lines) - after :] = 0
+    return jax.device_put(bordered)
+
+
+def renew(
+    bordered: Float[Array, "batch rows columns channels"],
+    size: Size,
+    distance: int,
+    first: int = -1,
+) -> Float[Array, "batch rows columns channels"]:
+    """Overwrite the border of features that have one; else as `surround`.
+
+    Args:
+        bordered: Features with a column more at each end, and a row.
+        size: As of `surround`.
+        distance: As of `surround`.
+        first: As of `go_on`.
+    """
+    memory = _memory(bordered)
+    for axis, length, start in ((1, size[0], first), (2, size[1], -1)):
+        lines = memory.swapaxes(0, axis)
+        away = min(distance, length - 1)
+        for found, edge in ((away, -1), (length - 1 - away, length)):
+            if 0 <= edge - start < len(lines):
+                lines[edge - start] = lines[min(max(found - start, 0), len(lines) - 1)]
+    return bordered
+
+
+def go_on(
+    roomy: Float[Array, "batch rows columns channels"],
+    kept: Float[Array, "batch 2 columns channels"],
+    start: int,
+    size: Size,
+    reach: int,
+) -> Float[Array, "batch rows columns channels"]:
+    """Put rows above a band, and continue the picture, as `_border.go_on` does."""
+    _memory(roomy)[:, :2] = kept
+    return renew(roomy, size, reach, start - 2)
+
+
+def last_rows(
+    bordered: Float[Array, "batch rows columns channels"],
+) -> Float[Array, "batch 2 columns channels"]:
+    """Return a copy of the last two rows."""
+    return jax.device_put(np.asarray(bordered)[:, -2:].copy())
+
+
+def _memory(array: Array) -> np.ndarray:
+    """Return what an array is kept in, to be written to."""
+    pointer = array.block_until_ready().unsafe_buffer_pointer()
+    description = {
+        "data": (pointer, False),
+        "shape": array.shape,
+        "typestr": array.dtype.str,
+        "version": 3,
+    }
+    return np.asarray(SimpleNamespace(__array_interface__=description))
