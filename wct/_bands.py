@@ -7,6 +7,7 @@ Nothing is computed twice, and nothing is held but two rows a layer.
 
 from collections.abc import Collection, Sequence
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -19,8 +20,8 @@ Rows = Float[Array, "batch 2 _ _"]
 """The last two rows that a layer was given, with a column more at each end."""
 
 
-def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[np.ndarray]:
-    """Return what layers keep before the first band, as `Rows` yet to be put on devices.
+def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[Rows]:
+    """Return what layers keep before the first band.
 
     Args:
         layers: The layers.
@@ -31,7 +32,7 @@ def no_rows(layers: Sequence[Layer], batch: int, width: int) -> list[np.ndarray]
     for layer in layers:
         found.append(np.zeros((batch, 2, size[1] + 2, layer.kernel.shape[2]), np.float32))
         size = size_after(layer, size)
-    return found
+    return jax.device_put(found)
 
 
 def run_band(
