@@ -193,12 +193,8 @@ def tiny(tensors):
     from wct._networks import Decoder, Encoder
     from wct._stylizer import Stylizer
 
-    encoder = nnx.eval_shape(lambda: Encoder(WIDTHS, rngs=nnx.Rngs(0)))
-    encoder = fill(encoder, tensors["encoder"])
-    decoders = []
-    for level in range(1, 6):
-        decoder = nnx.eval_shape(lambda level=level: Decoder(level, WIDTHS, rngs=nnx.Rngs(0)))
-        decoders.append(fill(decoder, tensors[level]))
+    encoder = fill(Encoder(WIDTHS), tensors["encoder"])
+    decoders = [fill(Decoder(level, WIDTHS), tensors[level]) for level in range(1, 6)]
     return Stylizer("tiny", encoder, decoders)
 
 

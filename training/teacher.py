@@ -29,7 +29,7 @@ def load_teacher(path: Path) -> Encoder:
         WeightsError: The file is none.
     """
     _, tensors = read_encoder(path)
-    teacher = nnx.eval_shape(lambda: Encoder(widths_of(tensors), rngs=nnx.Rngs(0)))
+    teacher = Encoder(widths_of(tensors))
     for name, layer in teacher.layers.items():
         layer.kernel = nnx.Param(jnp.asarray(tensors[f"{name}.kernel"], jnp.float32))
         layer.bias = nnx.Param(jnp.asarray(tensors[f"{name}.bias"], jnp.float32))

@@ -9,7 +9,9 @@ Recognition", ICLR 2015.
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -52,17 +54,23 @@ def run_layers(
 
 
 class Convolution(nnx.Module):
-    """A reflection-padded 3×3 convolution with bias; He-initialised.
+    """A reflection-padded 3×3 convolution with bias.
+
+    It is He-initialised, or without `rngs` abstract: there are shapes alone, to be filled.
 
     Attributes:
         kernel: `(3, 3, inputs, outputs)`.
         bias: `(outputs,)`.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        kernel = nnx.initializers.he_normal()(rngs.params(), (3, 3, inputs, outputs))
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs | None = None):
+        kernel: Any = jax.ShapeDtypeStruct((3, 3, inputs, outputs), jnp.float32)
+        bias: Any = jax.ShapeDtypeStruct((outputs,), jnp.float32)
+        if rngs is not None:
+            kernel = nnx.initializers.he_normal()(rngs.params(), kernel.shape)
+            bias = jnp.zeros(outputs)
         self.kernel = nnx.Param(kernel)
-        self.bias = nnx.Param(jnp.zeros(outputs))
+        self.bias = nnx.Param(bias)
 
     def __call__(
         self, features: Float[Array, "batch height width inputs"]
@@ -77,14 +85,14 @@ class Convolution(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """VGG-19's convolutions up to relu5_1, for RGB images in [0, 1].
+    """VGG-19's convolutions up to relu5_1, for RGB images in [0, 1]; `rngs` as of `Convolution`.
 
     Attributes:
         widths: Channels of the five blocks.
         layers: `conv1_1` … `conv5_1`.
     """
 
-    def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs):
+    def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs | None = None):
         self.widths = tuple(widths)
         self.layers = nnx.Dict(
             {
@@ -132,7 +140,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """The mirror image of the encoder from relu`level`_1 back to RGB.
+    """The mirror image of the encoder from relu`level`_1 back to RGB; `rngs` as of `Convolution`.
 
     Attributes:
         level: The level whose features it inverts, 1 … 5.
@@ -142,7 +150,12 @@ class Decoder(nnx.Module):
     """
 
     def __init__(
-        self, level: int, widths: Sequence[int], *, final_relu: bool = False, rngs: nnx.Rngs
+        self,
+        level: int,
+        widths: Sequence[int],
+        *,
+        final_relu: bool = False,
+        rngs: nnx.Rngs | None = None,
     ):
         self.level = level
         self.final_relu = final_relu

@@ -66,8 +66,8 @@ def load_model(name_or_directory: str | os.PathLike[str]) -> Model:
     files = model_files(directory)
     if ENCODER not in files:
         raise missing_encoder(directory)
-    abstract = nnx.eval_shape(lambda: Encoder(card["widths"], rngs=nnx.Rngs(0)))
-    return Model(card["name"], _fill(abstract, *files[ENCODER]), load_decoders(directory))
+    encoder = _fill(Encoder(card["widths"]), *files[ENCODER])
+    return Model(card["name"], encoder, load_decoders(directory))
 
 
 def load_decoders(directory: Path) -> dict[int, Decoder]:
@@ -79,17 +79,9 @@ def load_decoders(directory: Path) -> dict[int, Decoder]:
     card, files = read_card(directory), model_files(directory)
     decoders = {}
     for level in LEVELS:
-        if decoder_file(level) not in files:
-            continue
-        abstract = nnx.eval_shape(
-            lambda level=level: Decoder(
-                level,
-                card["widths"],
-                final_relu=card.get("final_relu", False),
-                rngs=nnx.Rngs(0),
-            )
-        )
-        decoders[level] = _fill(abstract, *files[decoder_file(level)])
+        if decoder_file(level) in files:
+            decoder = Decoder(level, card["widths"], final_relu=card.get("final_relu", False))
+            decoders[level] = _fill(decoder, *files[decoder_file(level)])
     return decoders
 
 
@@ -139,7 +131,7 @@ def named_tensors(network: Encoder | Decoder) -> Iterable[tuple[str, jax.Array]]
 
 
 def _fill(network: _Network, path: Path, sha256: str) -> _Network:
-    """Fill a network's abstract tensors from a safetensors file."""
+    """Fill an abstract network from a safetensors file."""
     content = read_file(path, sha256)
     try:
         tensors = safetensors.numpy.load(content)
