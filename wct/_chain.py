@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ._border import Size
 from ._by_name import find_solver
-from ._level import as_style, average, decode, find_maps, measure_picture, restyle
+from ._level import as_style, average, decode, measure_picture, restyle_picture
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere
@@ -111,12 +111,12 @@ def _repaint_level(
     canvas, level = mirror(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
-    content = measure_picture(features, size, level, cells)
     if patches is None:
-        maps = find_maps(content, style, strength, ridge, transform, solver)
-        mapped = restyle(features, maps, cells)
+        mapped = restyle_picture(
+            features, size, level, cells, style, strength, ridge, transform, solver
+        )
     else:
-        ridged = add_ridge(content[0], ridge)
+        ridged = add_ridge(measure_picture(features, size, level, cells)[0], ridge)
         mapped = _swap(features, ridged, style, patches, strength, find_solver(transform, solver))
     cells_of_picture = in_cells(size, level)
     return decode(decoder, canvas, features, mapped, masks, replaced, cells_of_picture)

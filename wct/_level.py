@@ -125,6 +125,35 @@ def restyle(features: Features, maps: AffineMap, cells: Cells | None) -> Feature
     return mapped
 
 
+@partial(jax.jit, static_argnames=("level", "transform", "solver"))
+def restyle_picture(
+    features: Features,
+    size: Size,
+    level: int,
+    cells: Cells | None,
+    style: Moments,
+    strength: Strength,
+    ridge: Ridge,
+    transform: str,
+    solver: str | None,
+) -> Features:
+    """Give a picture's features the style: measure them, find the maps and apply them, in one.
+
+    Args:
+        features: The features.
+        size: The picture's height and width, in pixels.
+        level: The level.
+        cells: As of `measure`.
+        style: As of `find_maps`, like all that follows.
+        strength: How much of the style.
+        ridge: See `Recipe`.
+        transform: A transform's name.
+        solver: A solver's name, or None.
+    """
+    content = measure_picture(features, size, level, cells)
+    return restyle(features, find_maps(content, style, strength, ridge, transform, solver), cells)
+
+
 def decode(
     decoder: Decoder,
     canvas: Float[Array, "batch _ _ 3"],
