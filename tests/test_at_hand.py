@@ -1,5 +1,6 @@
 """Layers in turn, each of which leaves the border for the next, are as each by itself."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layers import cases, one_by_one
 
-from wct import _onednn, _winograd
+from wct import _convolution, _onednn, _winograd
 from wct._border import surround
-from wct._convolution import Layer, convolve, size_after
+from wct._convolution import Layer, convolve, pair_up, size_after
 from wct._in_place import renew
 from wct._networks import run_layers
 
@@ -76,6 +77,18 @@ def test_what_is_added_is_numpys():
     for distance, mode in ((1, "reflect"), (0, "edge")):
         wanted = np.pad(features, BORDER, mode)
         np.testing.assert_array_equal(surround(jnp.asarray(features), None, distance), wanted)
+
+
+def test_pairs_of_kernels_are_kept_as_long_as_these():
+    rng = np.random.default_rng(0)
+    weights = [jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((3, 3, 2, 5), 5)]
+    before = len(_convolution._paired)
+    found = pair_up(*weights)
+    assert pair_up(*weights) is found
+    jax.tree.map(np.testing.assert_array_equal, found, jax.jit(pair_up)(*weights))
+    assert len(_convolution._paired) == before + 1
+    weights.clear()
+    assert len(_convolution._paired) == before
 
 
 def test_sizes_go_through_layers():

@@ -1,5 +1,6 @@
 """The convolution of all networks here: 3×3, stride 1, reflection-padded."""
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ from jaxtyping import Array, Float
 
 from . import _tf32
 from ._border import AROUND, NO_ROOM, Room, Size, leave, make_room, surround
+
+_paired: dict[tuple[int, int], Any] = {}
+"""What `pair_up` made of weights at hand, for as long as they are there."""
 
 
 class Layer(NamedTuple):
@@ -128,7 +132,12 @@ def pair_up(
     """
     if isinstance(kernel, Tracer):
         return _pair_up(jnp, kernel, bias)
-    return jax.device_put(_pair_up(np, np.asarray(kernel), np.asarray(bias)))  # compiles nothing
+    key = id(kernel), id(bias)
+    if key not in _paired:
+        _paired[key] = jax.device_put(_pair_up(np, np.asarray(kernel), np.asarray(bias)))
+        for each in (kernel, bias):
+            weakref.finalize(each, _paired.pop, key, None)
+    return _paired[key]
 
 
 @jax.jit

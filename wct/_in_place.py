@@ -3,6 +3,7 @@
 The arrays that are written to must be of the caller's own making, and not yet be in use.
 """
 
+from math import prod
 from types import SimpleNamespace
 
 import jax
@@ -22,9 +23,9 @@ def make_room(
     batch, height, width, channels = features.shape
     (above, below), (left, right) = room
     shape = batch, above + height + below, left + width + right, channels
-    memory = np.empty(4 * np.prod(shape) + _ALIGNED, np.uint8)
+    memory = np.empty(4 * prod(shape) + _ALIGNED, np.uint8)
     start = -memory.ctypes.data % _ALIGNED
-    bordered = memory[start : start + 4 * np.prod(shape)].view(np.float32).reshape(shape)
+    bordered = memory[start : start + 4 * prod(shape)].view(np.float32).reshape(shape)
     bordered[:, above : above + height, left : left + width] = features
     for axis, (before, after) in enumerate(room, start=1):
         lines = bordered.swapaxes(0, axis)
