@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from jaxtyping import Array, Float
 
 from . import _onednn, _winograd
-from ._border import AROUND, NO_ROOM, Room, Size
+from ._border import AROUND, NO_ROOM, Room, Size, make_room
 from ._convolution import Layer, convolve_bordered, halve, size_after
-from ._in_place import make_room, renew
+from ._in_place import renew
 
 
 def convolve_in_turn(

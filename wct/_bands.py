@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import _at_hand, _border, _in_place
-from ._border import ABOVE, NO_ROOM, Length, Size
+from ._border import ABOVE, NO_ROOM, Length, Size, make_room
 from ._convolution import Layer, by_xla, convolve_bordered, halve, size_after
 from ._onednn import is_usable
 
@@ -64,7 +64,7 @@ def run_band(
     border, convolve = (_in_place, _at_hand.convolve) if at_hand else (_border, by_xla)
     found, keep, roomy = [], [], None
     for index, (layer, rows) in enumerate(zip(layers, kept, strict=True)):
-        bordered = border.make_room(features, ABOVE) if roomy is None else roomy
+        bordered = make_room(features, ABOVE) if roomy is None else roomy
         bordered = border.go_on(bordered, rows, start, size, layer.reach)
         keep.append(border.last_rows(bordered))
         ends = index in wanted

@@ -3,35 +3,13 @@
 The arrays that are written to must be of the caller's own making, and not yet be in use.
 """
 
-from math import prod
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._border import Room, Size
-
-_ALIGNED = 64
-"""Bytes: at a multiple of these JAX takes an array of NumPy's as it is."""
-
-
-def make_room(
-    features: Float[Array, "batch height width channels"], room: Room
-) -> Float[Array, "batch _ _ channels"]:
-    """Return features with room around them, as `_border.make_room` does."""
-    batch, height, width, channels = features.shape
-    (above, below), (left, right) = room
-    shape = batch, above + height + below, left + width + right, channels
-    memory = np.empty(4 * prod(shape) + _ALIGNED, np.uint8)
-    start = -memory.ctypes.data % _ALIGNED
-    bordered = memory[start : start + 4 * prod(shape)].view(np.float32).reshape(shape)
-    bordered[:, above : above + height, left : left + width] = features
-    for axis, (before, after) in enumerate(room, start=1):
-        lines = bordered.swapaxes(0, axis)
-        lines[:before] = 0
-        lines[len(lines) - after :] = 0
-    return jax.device_put(bordered)
+from ._border import Size
 
 
 def renew(
