@@ -1,5 +1,6 @@
 """The border of features: one row and column all round, by which a convolution continues them."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -58,14 +59,29 @@ def go_on(
         reach: As of `surround`, the distance.
     """
     bordered = lax.dynamic_update_slice_in_dim(roomy, kept, 0, 1)
-    for axis, length, first in ((1, size[0], start - 2), (2, size[1], -1)):
-        away = jnp.minimum(reach, length - 1)
-        for found, edge in ((away, -1), (length - 1 - away, length)):
-            is_there = (edge - first >= 0) & (edge - first < bordered.shape[axis])
-            source, target = (jnp.where(is_there, each - first, 0) for each in (found, edge))
-            values = lax.dynamic_slice_in_dim(bordered, source, 1, axis)
-            bordered = lax.dynamic_update_slice_in_dim(bordered, values, target, axis)
+    for axis, *places in edges(size, reach, start - 2, jnp.minimum):
+        is_there = (places[1] >= 0) & (places[1] < bordered.shape[axis])
+        source, target = (jnp.where(is_there, place, 0) for place in places)
+        values = lax.dynamic_slice_in_dim(bordered, source, 1, axis)
+        bordered = lax.dynamic_update_slice_in_dim(bordered, values, target, axis)
     return bordered
+
+
+def edges(
+    size: Size, distance: int, first: Length, minimum: Callable[[Length, Length], Length]
+) -> Iterator[tuple[int, Length, Length]]:
+    """Yield for each edge of a picture its axis, where the values are found, and where they go.
+
+    Args:
+        size: As of `surround`.
+        distance: As of `surround`.
+        first: Which of the picture's rows comes first.
+        minimum: What returns the lesser of two numbers, which may be traced.
+    """
+    for axis, length, start in ((1, size[0], first), (2, size[1], -1)):
+        away = minimum(distance, length - 1)
+        for found, edge in ((away, -1), (length - 1 - away, length)):
+            yield axis, found - start, edge - start
 
 
 @jax.jit  # of its own: as a second result of `go_on` it would have all of it copied

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._border import Size
+from ._border import Size, edges
 
 
 def renew(
@@ -27,12 +27,10 @@ def renew(
         first: As of `go_on`.
     """
     memory = _memory(bordered)
-    for axis, length, start in ((1, size[0], first), (2, size[1], -1)):
+    for axis, source, target in edges(size, distance, first, min):
         lines = memory.swapaxes(0, axis)
-        away = min(distance, length - 1)
-        for found, edge in ((away, -1), (length - 1 - away, length)):
-            if 0 <= edge - start < len(lines):
-                lines[edge - start] = lines[min(max(found - start, 0), len(lines) - 1)]
+        if 0 <= target < len(lines):
+            lines[target] = lines[min(max(source, 0), len(lines) - 1)]
     return bordered
 
 

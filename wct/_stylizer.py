@@ -240,5 +240,6 @@ class Stylizer(nnx.Module):
 
 def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Array, "1 _ _ 3"]:
     """Return a picture as a batch of one."""
-    known = image if isinstance(image, jax.Array) else jax.device_put(read_image(image).pixels)
-    return cast("Array", known)[None]
+    if isinstance(image, jax.Array):
+        return cast("Array", image)[None]
+    return jax.device_put(read_image(image).pixels[None])
