@@ -6,12 +6,16 @@ the border is written, in place.
 
 from collections.abc import Collection, Sequence
 
+import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from . import _onednn, _winograd
 from ._border import AROUND, NO_ROOM, Room, Size, make_room
-from ._convolution import Layer, convolve_bordered, halve, size_after
+from ._convolution import Layer, convolve_bordered, size_after
 from ._in_place import renew
+from ._onednn import is_usable
+from ._transform import AffineMap
 
 
 def convolve_in_turn(
@@ -19,6 +23,7 @@ def convolve_in_turn(
     layers: Sequence[Layer],
     size: Size | None,
     kept: Collection[int],
+    affine: AffineMap | None,
 ) -> list[Float[Array, "batch _ _ _"]]:
     """Run layers as `run_layers` does."""
     if size is None:
@@ -27,7 +32,8 @@ def convolve_in_turn(
     found, bordered = [], None
     for index, layer in enumerate(layers):
         if bordered is None:
-            bordered = renew(make_room(features, AROUND), size, layer.reach)
+            bordered = renew(with_room(features, AROUND, affine), size, layer.reach)
+            affine = None
         if index in kept:
             features, bordered = _run(bordered, layer, size, None), None
             found.append(features)
@@ -37,12 +43,25 @@ def convolve_in_turn(
     return found
 
 
+def with_room(
+    features: Float[Array, "batch height width channels"],
+    room: Room,
+    affine: AffineMap | None = None,
+) -> Float[Array, "batch _ _ channels"]:
+    """Return features with room around them, mapped if there is a map."""
+    if affine is None:
+        return make_room(features, room)
+    if len(affine.matrix) > 1 or not is_usable(features, affine):
+        return make_room(affine(features), room)
+    [matrix], [offset] = map(np.asarray, (affine.matrix, affine.offset))
+    kernel, bias = jax.device_put((matrix.T[None, None], offset))  # a 1×1 convolution
+    return convolve(features, kernel, bias, relu=False, room=room)
+
+
 def _run(bordered: Array, layer: Layer, size: Size, reach: int | None) -> Array:
     """Run a layer on bordered features, and border the result for the next, of that reach."""
-    kept = reach is not None and not layer.halved
+    kept = reach is not None
     result = convolve_bordered(bordered, layer, AROUND, kept=kept, convolve=convolve)
-    if layer.halved:
-        result = halve(result, NO_ROOM if reach is None else AROUND)
     return result if reach is None else renew(result, size_after(layer, size), reach)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import _at_hand, _border, _in_place
-from ._border import ABOVE, NO_ROOM, Length, Size, make_room
-from ._convolution import Layer, by_xla, convolve_bordered, halve, size_after
+from ._border import ABOVE, Length, Size
+from ._convolution import Layer, by_xla, convolve_bordered, size_after
 from ._onednn import is_usable
+from ._transform import AffineMap
 
 Rows = Float[Array, "batch 2 _ _"]
 """The last two rows that a layer was given, with a column more at each end."""
@@ -42,6 +43,7 @@ def run_band(
     start: Length,
     size: Size,
     wanted: Collection[int] | None = None,
+    affine: AffineMap | None = None,
 ) -> tuple[list[Float[Array, "batch _ _ _"]], list[Rows]]:
     """Run layers in turn on the next band.
 
@@ -54,6 +56,7 @@ def run_band(
         size: How many rows there are in all bands together, from 0 on, and how many of the columns
             are a picture's.
         wanted: After which layers the features are wanted; after the last one by default.
+        affine: What maps the features before the first layer, if anything does.
 
     Returns:
         The features after each of these layers, of as many rows as the band is high there, a row
@@ -64,15 +67,13 @@ def run_band(
     border, convolve = (_in_place, _at_hand.convolve) if at_hand else (_border, by_xla)
     found, keep, roomy = [], [], None
     for index, (layer, rows) in enumerate(zip(layers, kept, strict=True)):
-        bordered = make_room(features, ABOVE) if roomy is None else roomy
-        bordered = border.go_on(bordered, rows, start, size, layer.reach)
+        if roomy is None:
+            roomy, affine = _at_hand.with_room(features, ABOVE, affine), None
+        bordered = border.go_on(roomy, rows, start, size, layer.reach)
         keep.append(border.last_rows(bordered))
         ends = index in wanted
-        kept_room = not (ends or layer.halved)
-        result = convolve_bordered(bordered, layer, ABOVE, kept=kept_room, convolve=convolve)
+        result = convolve_bordered(bordered, layer, ABOVE, kept=not ends, convolve=convolve)
         start, size = _row_after(layer, start), size_after(layer, size)
-        if layer.halved:
-            result = halve(result, NO_ROOM if ends else ABOVE)
         roomy = None if ends else result
         if ends:
             features = result

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from ._reuse import compiled_to_reuse
+
 Length = int | Int[Array, ""]
 Size = tuple[Length, Length]
 """Height and width of a picture on its canvas, or of its features on theirs."""
@@ -92,7 +94,7 @@ def last_rows(
     return bordered[:, -2:]
 
 
-@partial(jax.jit, static_argnames="room")
+@partial(compiled_to_reuse, static_argnames="room")
 def make_room(
     features: Float[Array, "batch height width channels"], room: Room
 ) -> Float[Array, "batch _ _ channels"]:
@@ -100,7 +102,7 @@ def make_room(
     return jnp.pad(features, ((0, 0), *room, (0, 0)))
 
 
-def leave(
+def cut_off(
     bordered: Float[Array, "batch height width channels"], room: Room
 ) -> Float[Array, "batch _ _ channels"]:
     """Return features without the room around them."""

@@ -9,12 +9,20 @@ from jaxtyping import Array, Float
 
 from ._border import Size
 from ._by_name import find_solver
-from ._level import as_style, average, decode, measure_picture, restyle_picture
+from ._level import (
+    as_style,
+    average,
+    decode,
+    find_maps_of_picture,
+    give_back_detail,
+    measure_picture,
+)
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere
 from ._padding import coverage, in_cells, mirror
 from ._recipe import Recipe, Ridge, Step, Strength
+from ._reuse import leave, reusing
 from ._swap import swap_patches
 from ._transform import add_ridge, color, whiten
 
@@ -49,11 +57,12 @@ def repaint(
         together: Run all levels at once, and yield the canvas after the last alone: on a GPU there
             is little to do between two programs.
     """
-    tasks = _tasks(work, masks, patches)
+    tasks, left = _tasks(work, masks, patches), []
     for group in [tasks] if together else [[task] for task in tasks]:
-        canvas = _repaint(
-            encoder, canvas, size, group, recipe.ridge, masks, recipe.transform, recipe.solver
-        )
+        with reusing(left):
+            canvas = _repaint(
+                encoder, canvas, size, group, recipe.ridge, masks, recipe.transform, recipe.solver
+            )
         yield canvas
 
 
@@ -111,15 +120,21 @@ def _repaint_level(
     canvas, level = mirror(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
+    in_features = in_cells(size, level)
     if patches is None:
-        mapped = restyle_picture(
+        maps = find_maps_of_picture(
             features, size, level, cells, style, strength, ridge, transform, solver
         )
+        result = decode(decoder, features, maps, cells, in_features)
     else:
         ridged = add_ridge(measure_picture(features, size, level, cells)[0], ridge)
         mapped = _swap(features, ridged, style, patches, strength, find_solver(transform, solver))
-    cells_of_picture = in_cells(size, level)
-    return decode(decoder, canvas, features, mapped, masks, replaced, cells_of_picture)
+        result = decoder(mapped, size=in_features)
+    if replaced is not None:
+        decoded = decoder(features, size=in_features)
+        result = give_back_detail(result, canvas, decoded, masks, replaced)
+    leave(features)
+    return result
 
 
 @partial(jax.jit, static_argnames="solver")

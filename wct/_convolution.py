@@ -13,7 +13,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from . import _tf32
-from ._border import AROUND, NO_ROOM, Room, Size, leave, make_room, surround
+from ._border import AROUND, NO_ROOM, Room, Size, cut_off, make_room, surround
+from ._reuse import compiled_to_reuse, leave
 
 _paired: dict[tuple[int, int], Any] = {}
 """What `pair_up` made of weights at hand, for as long as they are there."""
@@ -72,7 +73,7 @@ def convolve_bordered(
     kept: bool,
     convolve: Callable[..., Array],
 ) -> Float[Array, "batch _ _ outputs"]:
-    """Run a layer on features that have a border, but do not halve them.
+    """Run a layer on features that have a border, and that are needed no more then.
 
     Args:
         bordered: Features, with a row and column more at each end, or two rows more above.
@@ -81,12 +82,21 @@ def convolve_bordered(
         kept: Whether it shall have that.
         convolve: What convolves features that are not continued: `by_xla`, or as it.
     """
-    kernel, bias, doubled, relu, _ = layer
+    kernel, bias, doubled, relu, halved = layer
+    wanted = room if kept else NO_ROOM
     if doubled:
         pairs, biases = pair_up(kernel, bias)
-        result = weave([convolve(bordered, pair, biases, relu=relu) for pair in pairs])
-        return result if kept else leave(result, room)
-    return convolve(bordered, kernel, bias, relu=relu, room=room if kept else NO_ROOM)
+        rows = [convolve(bordered, pair, biases, relu=relu) for pair in pairs]
+        result = weave(rows)
+        leave(*rows)
+        result = result if kept else cut_off(result, room)
+    else:
+        result = convolve(bordered, kernel, bias, relu=relu, room=wanted)
+    leave(bordered)
+    if halved:
+        whole, result = result, halve(result, wanted)
+        leave(whole)
+    return result
 
 
 def by_xla(
@@ -111,11 +121,12 @@ def size_after(layer: Layer, size: Size) -> Size:
     return (size[0] // 2, size[1] // 2) if layer.halved else size
 
 
-@partial(jax.jit, static_argnames="room")
+@partial(compiled_to_reuse, static_argnames="room")
 def halve(
-    features: Float[Array, "batch height width channels"], room: Room = NO_ROOM
+    roomy: Float[Array, "batch _ _ channels"], room: Room = NO_ROOM
 ) -> Float[Array, "batch _ _ channels"]:
-    """2×2 max pooling; the result has room around it."""
+    """2×2 max pooling of features with room around them; the result has as much."""
+    features = cut_off(roomy, room)
     rows = jnp.maximum(features[:, ::2], features[:, 1::2])
     return make_room(jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2]), room)
 
@@ -140,7 +151,7 @@ def pair_up(
     return _paired[key]
 
 
-@jax.jit
+@compiled_to_reuse
 def weave(
     rows: list[Float[Array, "batch height width _"]],
 ) -> Float[Array, "batch _ _ _"]:
@@ -168,8 +179,7 @@ def _convolve(
     layer = Layer(kernel, bias, doubled, relu, halved)
     bordered = surround(features, size, layer.reach)
     convolve = partial(by_xla, same=same)
-    result = convolve_bordered(bordered, layer, AROUND, kept=False, convolve=convolve)
-    return halve(result) if halved else result
+    return convolve_bordered(bordered, layer, AROUND, kept=False, convolve=convolve)
 
 
 def _on_cpu() -> bool:

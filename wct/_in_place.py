@@ -50,7 +50,7 @@ def last_rows(
     bordered: Float[Array, "batch rows columns channels"],
 ) -> Float[Array, "batch 2 columns channels"]:
     """Return a copy of the last two rows."""
-    return jax.device_put(np.asarray(bordered)[:, -2:].copy())
+    return jax.device_put(_memory(bordered)[:, -2:].copy())
 
 
 def _memory(array: Array) -> np.ndarray:

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._border import Size
+from ._at_hand import with_room
+from ._border import NO_ROOM, Size
 from ._by_name import find_transform
 from ._layers import stride
 from ._masks import steady
@@ -21,6 +22,7 @@ from ._moments import Moments, moments
 from ._networks import Decoder
 from ._padding import coverage
 from ._recipe import Ridge, Strength
+from ._reuse import leave
 from ._transform import AffineMap, add_ridge
 
 Features = Float[Array, "batch height width channels"]
@@ -89,8 +91,8 @@ def find_maps(
     ridge: Ridge,
     transform: str,
     solver: str | None,
-) -> AffineMap:
-    """Find the map of a picture's features, or the maps of its regions', along a leading axis.
+) -> list[AffineMap]:
+    """Find the map of a picture's features; or one for each of its regions, if it has any.
 
     Args:
         content: The picture's moments.
@@ -107,26 +109,23 @@ def find_maps(
 
     whole, parts = content
     if parts is None:
-        return find_map(whole, style)
+        return [find_map(whole, style)]
     regions = range(len(parts.mean))
-    return _stack(
-        [find_map(steady(_take(parts, i), whole), _take(style, slice(i, i + 1))) for i in regions]
-    )
+    return [
+        find_map(steady(_take(parts, i), whole), _take(style, slice(i, i + 1))) for i in regions
+    ]
 
 
-@jax.jit
-def restyle(features: Features, maps: AffineMap, cells: Cells | None) -> Features:
-    """Apply a map to features, or to each region its own; what no mask covers stays as it is."""
-    if cells is None:
-        return maps(features)
-    mapped = (1 - cells.sum(0))[..., None] * features
-    for index, cell in enumerate(cells):
-        mapped = mapped + cell[..., None] * _take(maps, index)(features)
-    return mapped
+def restyle(features: Features, maps: list[AffineMap], cells: Cells) -> Features:
+    """Apply to each region its own map; what no mask covers stays as it is."""
+    mapped = [with_room(features, NO_ROOM, each) for each in maps]
+    result = _blend(features, mapped, cells)
+    leave(*mapped)
+    return result
 
 
 @partial(jax.jit, static_argnames=("level", "transform", "solver"))
-def restyle_picture(
+def find_maps_of_picture(
     features: Features,
     size: Size,
     level: int,
@@ -136,8 +135,8 @@ def restyle_picture(
     ridge: Ridge,
     transform: str,
     solver: str | None,
-) -> Features:
-    """Give a picture's features the style: measure them, find the maps and apply them, in one.
+) -> list[AffineMap]:
+    """Measure a picture's features and find the maps that give them the style, in one program.
 
     Args:
         features: The features.
@@ -151,34 +150,28 @@ def restyle_picture(
         solver: A solver's name, or None.
     """
     content = measure_picture(features, size, level, cells)
-    return restyle(features, find_maps(content, style, strength, ridge, transform, solver), cells)
+    return find_maps(content, style, strength, ridge, transform, solver)
 
 
 def decode(
-    decoder: Decoder,
-    canvas: Float[Array, "batch _ _ 3"],
-    features: Features,
-    mapped: Features,
-    masks: Float[Array, "regions #batch _ _"] | None,
-    replaced: Strength | None,
-    size: Size | None = None,
+    decoder: Decoder, features: Features, maps: list[AffineMap], cells: Cells | None, size: Size
 ) -> Float[Array, "batch _ _ 3"]:
-    """Decode mapped features, and give back of what the decoder loses of its input.
+    """Decode features in the style.
 
     Args:
         decoder: The level's decoder.
-        canvas: The picture.
-        features: Its features.
-        mapped: The same, in the style.
-        masks: Where the style goes; all over without any.
-        replaced: Share of what the decoder loses that is not given back where the style goes; None
-            if nothing is given back anywhere.
-        size: How many rows and columns of the features are the picture's; all by default.
+        features: Features of a picture on its canvas.
+        maps: What `find_maps` returned.
+        cells: As of `measure`.
+        size: How many rows and columns of the features are the picture's.
     """
-    result = decoder(mapped, size=size)
-    if replaced is None:
-        return result
-    return give_back_detail(result, canvas, decoder(features, size=size), masks, replaced)
+    if cells is None:
+        [affine] = maps
+        return decoder(features, size=size, affine=affine)
+    restyled = restyle(features, maps, cells)
+    result = decoder(restyled, size=size)
+    leave(restyled)
+    return result
 
 
 @jax.jit
@@ -194,6 +187,14 @@ def give_back_detail(
     restyled = jnp.ones_like(canvas[:1, ..., :1]) if masks is None else masks.sum(0)[..., None]
     share = 1 - restyled * replaced.reshape(-1, 1, 1, 1)
     return result + share * (canvas - decoded)
+
+
+@jax.jit
+def _blend(features: Features, mapped: list[Features], cells: Cells) -> Features:
+    result = (1 - cells.sum(0))[..., None] * features
+    for each, cell in zip(mapped, cells, strict=True):
+        result = result + cell[..., None] * each
+    return result
 
 
 def _take(tree, index):

@@ -21,6 +21,7 @@ from ._border import Size
 from ._convolution import Layer, convolve, size_after
 from ._layers import layer_channels, layer_names
 from ._onednn import is_usable
+from ._transform import AffineMap
 
 
 def run_layers(
@@ -29,6 +30,7 @@ def run_layers(
     *,
     size: Size | None = None,
     kept: Collection[int] | None = None,
+    affine: AffineMap | None = None,
 ) -> list[Float[Array, "batch _ _ _"]]:
     """Run layers in turn.
 
@@ -37,14 +39,15 @@ def run_layers(
         layers: The layers.
         size: As of `convolve`, at the start.
         kept: After which layers the features are wanted; after the last one by default.
+        affine: What maps the features before the first layer, if anything does.
 
     Returns:
         The features after each of these layers.
     """
     kept = (len(layers) - 1,) if kept is None else kept
-    if is_usable(features, layers):
-        return convolve_in_turn(features, layers, size, kept)
-    found = []
+    if is_usable(features, layers, affine):
+        return convolve_in_turn(features, layers, size, kept, affine)
+    features, found = features if affine is None else affine(features), []
     for index, layer in enumerate(layers):
         features = convolve(features, layer, size)
         size = None if size is None else size_after(layer, size)
@@ -169,15 +172,20 @@ class Decoder(nnx.Module):
         )
 
     def __call__(
-        self, features: Float[Array, "batch height width channels"], *, size: Size | None = None
+        self,
+        features: Float[Array, "batch height width channels"],
+        *,
+        size: Size | None = None,
+        affine: AffineMap | None = None,
     ) -> Float[Array, "batch _ _ 3"]:
         """Decode features of this decoder's level to images, RGB, nominally in [0, 1].
 
         Args:
             features: Features of this level.
             size: How many of the rows and columns are a picture's, in cells, as of the encoder.
+            affine: What maps the features before, if anything does.
         """
-        [images] = run_layers(features, self.plan(), size=size)
+        [images] = run_layers(features, self.plan(), size=size, affine=affine)
         return images
 
     def plan(self) -> list[Layer]:

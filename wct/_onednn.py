@@ -18,9 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.stages import Lowered
 from jaxtyping import Array, Float
 
 from ._border import NO_ROOM, Room
+from ._reuse import compiled_to_reuse, leave, take
 
 _NAME = "__onednn${}"
 _LAYOUTS = {
@@ -84,11 +86,14 @@ def convolve(
         room: Room around the result.
     """
     rows, *_, outputs = kernel.shape
-    if room != NO_ROOM or rows * outputs > _OUTPUTS:
+    if room != NO_ROOM or rows == 1 or rows * outputs > _OUTPUTS:
         return _convolution(features.shape, kernel.shape, relu, room)(features, kernel, bias)
     side_by_side, none = _outputs_of_rows(kernel)
     convolution = _convolution(features.shape, side_by_side.shape, False, NO_ROOM)
-    return _add_rows(convolution(features, side_by_side, none), bias, rows, relu)
+    parts = convolution(features, side_by_side, none)
+    result = _add_rows(parts, bias, rows, relu)
+    leave(parts)
+    return result
 
 
 def multiply(
@@ -105,7 +110,7 @@ def _outputs_of_rows(kernel: Array) -> tuple[Array, Array]:
     return side_by_side, jnp.zeros(side_by_side.shape[-1], kernel.dtype)
 
 
-@functools.partial(jax.jit, static_argnames=("rows", "relu"))
+@functools.partial(compiled_to_reuse, static_argnames=("rows", "relu"))
 def _add_rows(parts: Array, bias: Array, rows: int, relu: bool) -> Array:
     """Add what each of the kernel's rows gives where it belongs."""
     height = parts.shape[1] - rows + 1
@@ -135,8 +140,7 @@ def _convolution(
         "window": {**_STEPS, "pad_left": before, "pad_right": after},
         "fusions": {"ops": ["BIAS", "RELU"] if relu else ["BIAS"]},
     }
-    call = _call("convolution", shape, {"onednn_conv_config": config})
-    return _compile(call, features, kernel, (outputs,))
+    return _Call("convolution", {"onednn_conv_config": config}, shape, features, kernel, (outputs,))
 
 
 _matmul = jax.jit(jnp.matmul)
@@ -159,22 +163,44 @@ def multiplies() -> bool:
 @functools.cache
 def _product(left: tuple[int, ...], right: tuple[int, ...]) -> Callable:
     config = {"transpose_a": False, "transpose_b": False}
-    call = _call("matmul", (*left[:2], right[2]), {"onednn_matmul_config": config})
-    return _compile(call, left, right)
+    return _Call("matmul", {"onednn_matmul_config": config}, (*left[:2], right[2]), left, right)
 
 
-def _call(name: str, shape: tuple[int, ...], config: dict[str, Any]) -> Callable:
-    return jax.ffi.ffi_call(
-        _NAME.format(name),
-        jax.ShapeDtypeStruct(shape, np.float32),
-        custom_call_api_version=1,
-        legacy_backend_config=json.dumps(config),
-    )
+class _Call:
+    """A call, compiled when it is first made; its result is written where an array was left."""
+
+    def __init__(
+        self,
+        name: str,
+        config: dict[str, Any],
+        shape: tuple[int, ...],
+        *arguments: tuple[int, ...],
+    ):
+        self._result, *self._arguments = (
+            jax.ShapeDtypeStruct(each, np.float32) for each in (shape, *arguments)
+        )
+        self._call = jax.ffi.ffi_call(
+            _NAME.format(name),
+            self._result,
+            custom_call_api_version=1,
+            legacy_backend_config=json.dumps(config),
+        )
+
+    def __call__(self, *arrays: Array) -> Array:
+        spare = take(self._result.shape)
+        return self._anew(*arrays) if spare is None else self._over(spare, *arrays)
+
+    @functools.cached_property
+    def _anew(self) -> Callable[..., Array]:
+        return _compile(jax.jit(lambda *arrays: self._call(*arrays)).lower(*self._arguments))
+
+    @functools.cached_property
+    def _over(self) -> Callable[..., Array]:
+        call = jax.jit(lambda _, *arrays: self._call(*arrays), donate_argnums=0, keep_unused=True)
+        return _compile(call.lower(self._result, *self._arguments))
 
 
-def _compile(call: Callable, *shapes: tuple[int, ...]) -> Callable:
-    arguments = [jax.ShapeDtypeStruct(each, np.float32) for each in shapes]
-    lowered = jax.jit(lambda *arrays: call(*arrays)).lower(*arguments)
+def _compile(lowered: Lowered) -> Callable[..., Array]:
     # jaxlib fails at writing such a program; it is compiled within milliseconds.
     name = "jax_persistent_cache_min_compile_time_secs"
     with _compiling:

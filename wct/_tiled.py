@@ -28,6 +28,7 @@ from ._moments import merge_moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere
 from ._recipe import Recipe, Strength
+from ._reuse import reusing
 from ._scratch import Scratch
 from ._style import Style
 from ._stylizer import Stylizer
@@ -106,10 +107,11 @@ def repaint_tiles(
         replaced = jax.device_put(step.given_back(masks is not None))
         give_back()
         painting = _painting(walk, *networks, result, features, masks, replaced)
-        for place, made in _ahead(painting):
-            for part, area in walk.own(place, made):
-                put(part, area)
-            advance(2)
+        with reusing([]):
+            for place, made in _ahead(painting):
+                for part, area in walk.own(place, made):
+                    put(part, area)
+                advance(2)
         if painted is not None:
             scratch.keep(_name(count + 1))
             scratch.drop(_name(count))
@@ -195,12 +197,14 @@ def _measure_all(
     give_back()
     total = None
     depth = max(levels)
-    for place, found, features in _ahead(_measuring(walk, encoder, picture, masks, levels)):
-        total = found if total is None else _merge(total, found)
-        if keep is not None:
-            for part, area in walk.own(place, features, depth):
-                keep(part, area)
-        advance()
+    measuring = _measuring(walk, encoder, picture, masks, levels)
+    with reusing([]):
+        for place, found, features in _ahead(measuring):
+            total = found if total is None else _merge(total, found)
+            if keep is not None:
+                for part, area in walk.own(place, features, depth):
+                    keep(part, area)
+            advance()
     assert total is not None
     return [total[level] for level in levels]
 
@@ -236,7 +240,7 @@ def _painting(
     walk: Walk,
     encoder: Encoder,
     decoder: Decoder,
-    maps: AffineMap,
+    maps: list[AffineMap],
     picture: np.ndarray,
     features: np.ndarray | None,
     masks: np.ndarray | None,
@@ -315,7 +319,7 @@ class _Kept(NamedTuple):
 def _paint(
     encoder: Encoder,
     decoder: Decoder,
-    maps: AffineMap,
+    maps: list[AffineMap],
     kept: _Kept,
     given: Features,
     masks: Masks | None,
@@ -336,8 +340,11 @@ def _paint(
         start = start - 1
     regions = _regions(masks)
     cells = None if regions is None else average(regions, decoder.level)
-    mapped = restyle(features, maps, cells)
-    [result], restyled = run_band(mapped, restyled, decoder.plan(), start, size)
+    if cells is None:
+        mapped, [affine] = features, maps
+    else:
+        mapped, affine = restyle(features, maps, cells), None
+    [result], restyled = run_band(mapped, restyled, decoder.plan(), start, size, affine=affine)
     if beneath is not None:
         [decoded], plain = run_band(features, plain, decoder.plan(), start, size)
         canvas, masks, replaced = beneath

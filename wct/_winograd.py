@@ -19,7 +19,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from . import _onednn
-from ._border import NO_ROOM, Room, make_room
+from ._border import NO_ROOM, Room, Size
+from ._reuse import blank
 
 _BT = np.array(
     [
@@ -43,7 +44,7 @@ _CHANNELS_BY_XLA = 256
 _WORK = 2**26
 """From how many products a tap on: below, more calls take longer than they save."""
 
-_BAND = 10e6
+_BAND = 2.5e6
 """Bytes of transformed features to have at once, which a processor's cache holds."""
 
 
@@ -68,15 +69,18 @@ def convolve(
     rows, columns = _tiles(height), _tiles(width)
     a_row = 4 * len(_BT) ** 2 * batch * columns * max(kernel.shape[2:])
     band = -(-rows // ceil(rows * a_row / _BAND))
-    firsts = range(0, rows, band)
-    features = _extend(features, 4 * band * len(firsts) + 2, 4 * columns + 2)
+    features = _extend(features, 4 * rows + 2, 4 * columns + 2)
     transformed = _transform_kernel(kernel)
-    parts = []
-    for first in firsts:
+    shape = batch, height - 2 + sum(room[0]), width - 2 + sum(room[1]), kernel.shape[3]
+    result = blank(shape)
+    for first in range(0, rows, band):
+        first = min(first, rows - band)  # the last band may do again what is done
         tiles = _transform(features, 4 * first, band)
         products = _onednn.multiply(tiles, transformed)
-        parts.append(_transform_back(products, bias, (batch, band, columns), relu))
-    return _join(parts, height - 2, width - 2, room)
+        size = min(4 * band, height - 2 - 4 * first), width - 2
+        corner = room[0][0] + 4 * first, room[1][0]
+        result = _transform_back(products, bias, relu, (batch, band, columns), result, size, corner)
+    return result
 
 
 def _tiles(length: int) -> int:
@@ -91,11 +95,6 @@ def _extend(features: Array, height: int, width: int) -> Array:
 @partial(jax.jit, static_argnames="missing")
 def _pad(features: Array, missing: tuple[int, int]) -> Array:
     return jnp.pad(features, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
-
-
-@partial(jax.jit, static_argnames=("height", "width", "room"))
-def _join(parts: list[Array], height: int, width: int, room: Room) -> Array:
-    return make_room(jnp.concatenate(parts, 1)[:, :height, :width], room)
 
 
 @jax.jit
@@ -122,20 +121,28 @@ def _transform(
     return whole.reshape(36, -1, whole.shape[-1])
 
 
-@partial(jax.jit, static_argnames=("shape", "relu"))
+@partial(jax.jit, static_argnames=("relu", "tiles", "size"), donate_argnames="result")
 def _transform_back(
     products: Float[Array, "36 tiles channels"],
     bias: Float[Array, " channels"],
-    shape: tuple[int, int, int],
     relu: bool,
-) -> Float[Array, "batch height width channels"]:
-    """Return Aᵀ M A, and the bias, of a batch of rows and columns of tiles."""
-    batch, rows, columns = shape
-    square = products.reshape(6, 6, *shape, -1)
+    tiles: tuple[int, int, int],
+    result: Float[Array, "batch _ _ channels"],
+    size: tuple[int, int],
+    corner: Size,
+) -> Float[Array, "batch _ _ channels"]:
+    """Write Aᵀ M A, and the bias, of a batch of rows and columns of tiles into the result.
+
+    So many of its rows and columns, to where that corner is.
+    """
+    square = products.reshape(6, 6, *tiles, -1)
     half = lax.optimization_barrier(_combine(_AT, [square[:, i] for i in range(6)], 4))
     whole = _combine(_AT, list(half), 2)
-    result = whole.reshape(batch, 4 * rows, 4 * columns, -1) + bias[None, None, None]
-    return jax.nn.relu(result) if relu else result
+    batch, rows, columns = tiles
+    height, width = size
+    part = whole.reshape(batch, 4 * rows, 4 * columns, -1) + bias[None, None, None]
+    part = (jax.nn.relu(part) if relu else part)[:, :height, :width]
+    return lax.dynamic_update_slice(result, part, (0, *corner, 0))
 
 
 def _every_fourth(features: Array, first: int, axis: int) -> Array:
