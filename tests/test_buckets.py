@@ -5,6 +5,7 @@ from conftest import assert_picture, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wct import _in_place, _padding
 from wct._border import surround
 from wct._buckets import to_bucket
 from wct._chain import repaint
@@ -54,6 +55,19 @@ def test_a_layer_sees_nothing_beyond_the_picture(size, doubled, halved):
     [found] = run_layers(jnp.asarray(canvas), [layer], size=size)
     rows, columns = wanted.shape[1:3]
     np.testing.assert_allclose(found[:, :rows, :columns], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("fill", [_padding.mirror, _in_place.mirror])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (5, 7), (16, 10), (16, 32), (7, 32)])
+def test_a_canvas_is_filled_by_reflection(fill, size):
+    """As NumPy continues pictures, whatever was there before."""
+    rng = np.random.default_rng(0)
+    canvas = rng.random((2, 16, 32, 3), np.float32)
+    picture = canvas[:, : size[0], : size[1]]
+    beyond = [(0, length - side) for length, side in zip((16, 32), size, strict=True)]
+    wanted = np.pad(picture, [(0, 0), *beyond, (0, 0)], "reflect")
+    given = jnp.array(canvas)
+    np.testing.assert_array_equal(fill(given, size), wanted)
 
 
 @pytest.mark.parametrize("level", [5, 2])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
+from . import _in_place
 from ._border import Size
 from ._by_name import find_solver
 from ._level import (
@@ -19,7 +20,7 @@ from ._level import (
 )
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
-from ._onednn import compiled_elsewhere
+from ._onednn import compiled_elsewhere, is_usable
 from ._padding import coverage, in_cells, mirror
 from ._recipe import Recipe, Ridge, Step, Strength
 from ._reuse import leave, reusing
@@ -117,7 +118,7 @@ def _repaint_level(
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
     decoder, style, strength, replaced, patches = task
-    canvas, level = mirror(canvas, size), decoder.level
+    canvas, level = _fill(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
     in_features = in_cells(size, level)
@@ -176,7 +177,7 @@ def measure_levels(
     weights: Float[Array, "batch height width"] | None,
 ) -> tuple[Moments, ...]:
     """Moments of one image at all levels."""
-    return _measure_levels(encoder(mirror(canvas, size), size=in_cells(size, 1)), size, weights)
+    return _measure_levels(encoder(_fill(canvas, size), size=in_cells(size, 1)), size, weights)
 
 
 @jax.jit
@@ -191,3 +192,10 @@ def _measure_levels(
         cells = None if masks is None else average(masks, level)
         measured.append(as_style(measure_picture(features, size, level, cells)))
     return tuple(measured)
+
+
+def _fill(
+    canvas: Float[Array, "batch height width 3"], size: Size
+) -> Float[Array, "batch height width 3"]:
+    """Fill what of a canvas is beyond the picture by reflection, in place if that can be."""
+    return (_in_place.mirror if is_usable(canvas) else mirror)(canvas, size)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._border import Size, edges
+from ._padding import reflected
 
 
 def renew(
@@ -44,6 +45,18 @@ def go_on(
     """Put rows above a band, and continue the picture, as `_border.go_on` does."""
     _memory(roomy)[:, :2] = kept
     return renew(roomy, size, reach, start - 2)
+
+
+def mirror(
+    canvas: Float[Array, "batch height width channels"], size: Size
+) -> Float[Array, "batch height width channels"]:
+    """Fill a canvas beyond the picture as `_padding.mirror` does."""
+    memory = _memory(canvas)
+    for axis, length in enumerate(size, start=1):
+        lines = memory.swapaxes(0, axis)
+        beyond = np.arange(len(lines)) >= length
+        lines[beyond] = lines[reflected(np.flatnonzero(beyond), length, max)]
+    return canvas
 
 
 def last_rows(

@@ -1,12 +1,14 @@
 """Pictures of any size on canvases of few sizes: filled by reflection, left out of moments."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._border import Size
+from ._border import Length, Size
 from ._buckets import to_bucket, to_cells
 from ._layers import LEVELS, stride
 
@@ -43,10 +45,21 @@ def mirror(
 ) -> Float[Array, "batch height width channels"]:
     """Fill the canvas beyond the picture with the picture's reflection."""
     for axis, length in enumerate(size, start=1):
-        period = jnp.maximum(2 * (length - 1), 1)
-        position = jnp.arange(canvas.shape[axis]) % period
-        canvas = jnp.take(canvas, jnp.minimum(position, period - position), axis=axis)
+        source = reflected(jnp.arange(canvas.shape[axis]), length, jnp.maximum)
+        canvas = jnp.take(canvas, source, axis=axis)
     return canvas
+
+
+def reflected(positions: Any, length: Length, maximum: Callable[[Length, Length], Length]) -> Any:
+    """Return the positions, less than a length, of which others are the reflections.
+
+    Args:
+        positions: Positions from 0 on.
+        length: The length.
+        maximum: What returns the greater of two numbers, which may be traced.
+    """
+    last = length - 1
+    return last - abs(positions % maximum(2 * last, 1) - last)
 
 
 def coverage(
