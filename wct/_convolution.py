@@ -91,7 +91,7 @@ def convolve_bordered(
         leave(*rows)
         result = result if kept else cut_off(result, room)
     else:
-        result = convolve(bordered, kernel, bias, relu=relu, room=wanted)
+        result = convolve(bordered, kernel, bias, relu=relu, room=NO_ROOM if halved else wanted)
     leave(bordered)
     if halved:
         whole, result = result, halve(result, wanted)
@@ -123,10 +123,9 @@ def size_after(layer: Layer, size: Size) -> Size:
 
 @partial(compiled_to_reuse, static_argnames="room")
 def halve(
-    roomy: Float[Array, "batch _ _ channels"], room: Room = NO_ROOM
+    features: Float[Array, "batch height width channels"], room: Room = NO_ROOM
 ) -> Float[Array, "batch _ _ channels"]:
-    """2×2 max pooling of features with room around them; the result has as much."""
-    features = cut_off(roomy, room)
+    """2×2 max pooling; the result has room around it."""
     rows = jnp.maximum(features[:, ::2], features[:, 1::2])
     return make_room(jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2]), room)
 
