@@ -43,6 +43,7 @@ CHECKED = [
     "wct._onednn",
     "wct._winograd",
     "wct._padding",
+    "wct._reuse",
     "wct._published",
     "wct._refine",
     "wct._style",

@@ -98,13 +98,19 @@ def test_the_largest_are_kept_up_to_a_bound(lengths):
     spares = []
     with reusing(spares):
         for length in lengths:
-            leave(np.empty(length, np.float32))
+            leave(jax.device_put(np.zeros(length, np.float32)))
     kept = sorted(len(spare) for spare in spares)
     assert sum(kept) <= _reuse._KEPT * max(lengths, default=0)
     assert kept[-3:] == sorted(lengths)[-len(kept[-3:]) :]
 
 
-def test_traced_arrays_are_not_kept():
+def test_other_types_are_not_kept():
+    with reusing([]):
+        leave(jnp.ones(3, jnp.int32))
+        assert take((3,)) is None
+
+
+def test_nothing_is_kept_or_taken_where_it_is_traced():
     @jax.jit
     def function(array):
         middle = 3 * array
@@ -113,7 +119,9 @@ def test_traced_arrays_are_not_kept():
         return twice(result)
 
     with reusing([]):
+        leave(jnp.ones(()))
         assert float(function(jnp.ones(()))) == 12
+        assert take(()) is not None
         assert take(()) is None
 
 

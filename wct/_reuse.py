@@ -44,7 +44,7 @@ def leave(*arrays: Array) -> None:
     spares: Spares | None = getattr(_here, "spares", None)
     if spares is None:
         return
-    spares += [a for a in arrays if not isinstance(a, Tracer) and a.nbytes >= _LARGE]
+    spares += [array for array in arrays if not _is_traced(array) and _is_large(array)]
     spares.sort(key=lambda array: array.nbytes)
     while spares and sum(array.nbytes for array in spares) > _KEPT * spares[-1].nbytes:
         del spares[0]
@@ -81,11 +81,19 @@ def compiled_to_reuse(function: Callable[..., Array], **options: Any) -> Callabl
 
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Array:
-        if not getattr(_here, "spares", None):
-            return compiled(*arguments, **named)
-        spare = take(compiled.eval_shape(*arguments, **named).shape)
+        spare = None
+        if getattr(_here, "spares", None) and not _is_traced(arguments, named):
+            spare = take(compiled.eval_shape(*arguments, **named).shape)
         if spare is None:
             return compiled(*arguments, **named)
         return compiled_over(spare, **parameters.bind(*arguments, **named).arguments)
 
     return call
+
+
+def _is_large(array: Array) -> bool:
+    return array.dtype == jnp.float32 and array.nbytes >= _LARGE
+
+
+def _is_traced(*trees: Any) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
