@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from wct._convolution import Layer
 
-KINDS = st.sampled_from([(False, False), (False, False), (True, False), (False, True)])
+KINDS = st.sampled_from(
+    [(False, False), (False, False), (True, False), (False, True), (True, True)]
+)
 
 
 def one_by_one(features, layers, size):

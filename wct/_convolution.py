@@ -83,18 +83,18 @@ def convolve_bordered(
         convolve: What convolves features that are not continued: `by_xla`, or as it.
     """
     kernel, bias, doubled, relu, halved = layer
-    wanted = room if kept else NO_ROOM
+    roomy = kept and not halved
     if doubled:
         pairs, biases = pair_up(kernel, bias)
         rows = [convolve(bordered, pair, biases, relu=relu) for pair in pairs]
         result = weave(rows)
         leave(*rows)
-        result = result if kept else cut_off(result, room)
+        result = result if roomy else cut_off(result, room)
     else:
-        result = convolve(bordered, kernel, bias, relu=relu, room=NO_ROOM if halved else wanted)
+        result = convolve(bordered, kernel, bias, relu=relu, room=room if roomy else NO_ROOM)
     leave(bordered)
     if halved:
-        whole, result = result, halve(result, wanted)
+        whole, result = result, halve(result, room if kept else NO_ROOM)
         leave(whole)
     return result
 
