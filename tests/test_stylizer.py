@@ -331,8 +331,8 @@ def test_one_program_is_its_levels(tiny, content, masked, request):
 @pytest.mark.usefixtures("one_program")
 def test_one_program_serves_all_strengths(tiny, style, monkeypatch):
     """But where nothing is given back, nothing is decoded for it: that is another one."""
-    batch, traced, decode = jnp.asarray(small(1))[None], [], _chain.decode
-    monkeypatch.setattr(_chain, "decode", lambda *args: traced.append(alpha) or decode(*args))
+    batch, traced, restyle = jnp.asarray(small(1))[None], [], _chain.restyle
+    monkeypatch.setattr(_chain, "restyle", lambda *args: traced.append(alpha) or restyle(*args))
     for alpha in (0.3, 0.7, 1.0):
         tiny(batch, style, Recipe(alpha, levels=(1,)))
     assert traced == [0.3, 1.0]

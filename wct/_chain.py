@@ -13,10 +13,10 @@ from ._by_name import find_solver
 from ._level import (
     as_style,
     average,
-    decode,
     find_maps_of_picture,
     give_back_detail,
     measure_picture,
+    restyle,
 )
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
@@ -126,11 +126,14 @@ def _repaint_level(
         maps = find_maps_of_picture(
             features, size, level, cells, style, strength, ridge, transform, solver
         )
-        result = decode(decoder, features, maps, cells, in_features)
+        mapped, affine = restyle(features, maps, cells)
     else:
         ridged = add_ridge(measure_picture(features, size, level, cells)[0], ridge)
-        mapped = _swap(features, ridged, style, patches, strength, find_solver(transform, solver))
-        result = decoder(mapped, size=in_features)
+        solver = find_solver(transform, solver)
+        mapped, affine = _swap(features, ridged, style, patches, strength, solver), None
+    result = decoder(mapped, size=in_features, affine=affine)
+    if mapped is not features:
+        leave(mapped)
     if replaced is not None:
         decoded = decoder(features, size=in_features)
         result = give_back_detail(result, canvas, decoded, masks, replaced)

@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from . import _tf32
 from ._border import AROUND, NO_ROOM, Room, Size, cut_off, make_room, surround
-from ._reuse import compiled_to_reuse, leave
+from ._reuse import compiled_to_reuse, is_traced, leave
 
 _paired: dict[tuple[int, int], Any] = {}
 """What `pair_up` made of weights at hand, for as long as they are there."""
@@ -140,7 +139,7 @@ def pair_up(
     they are the pixels around a corner that four features share, in the order of a picture: a
     kernel for each row, with both columns as outputs. See `weave`.
     """
-    if isinstance(kernel, Tracer):
+    if is_traced(kernel):
         return _pair_up(jnp, kernel, bias)
     key = id(kernel), id(bias)
     if key not in _paired:

@@ -19,7 +19,6 @@ from ._by_name import find_transform
 from ._layers import stride
 from ._masks import steady
 from ._moments import Moments, moments
-from ._networks import Decoder
 from ._padding import coverage
 from ._recipe import Ridge, Strength
 from ._reuse import leave
@@ -116,12 +115,20 @@ def find_maps(
     ]
 
 
-def restyle(features: Features, maps: list[AffineMap], cells: Cells) -> Features:
-    """Apply to each region its own map; what no mask covers stays as it is."""
+def restyle(
+    features: Features, maps: list[AffineMap], cells: Cells | None
+) -> tuple[Features, AffineMap | None]:
+    """Apply to each region its own map; what no mask covers stays as it is.
+
+    Without regions features stay as they are: their map is returned, for the decoder to begin with.
+    """
+    if cells is None:
+        [affine] = maps
+        return features, affine
     mapped = [with_room(features, NO_ROOM, each) for each in maps]
     result = _blend(features, mapped, cells)
     leave(*mapped)
-    return result
+    return result, None
 
 
 @partial(jax.jit, static_argnames=("level", "transform", "solver"))
@@ -151,27 +158,6 @@ def find_maps_of_picture(
     """
     content = measure_picture(features, size, level, cells)
     return find_maps(content, style, strength, ridge, transform, solver)
-
-
-def decode(
-    decoder: Decoder, features: Features, maps: list[AffineMap], cells: Cells | None, size: Size
-) -> Float[Array, "batch _ _ 3"]:
-    """Decode features in the style.
-
-    Args:
-        decoder: The level's decoder.
-        features: Features of a picture on its canvas.
-        maps: What `find_maps` returned.
-        cells: As of `measure`.
-        size: How many rows and columns of the features are the picture's.
-    """
-    if cells is None:
-        [affine] = maps
-        return decoder(features, size=size, affine=affine)
-    restyled = restyle(features, maps, cells)
-    result = decoder(restyled, size=size)
-    leave(restyled)
-    return result
 
 
 @jax.jit

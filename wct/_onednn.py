@@ -17,12 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jax.stages import Lowered
 from jaxtyping import Array, Float
 
 from ._border import NO_ROOM, Room
-from ._reuse import compiled_to_reuse, leave, take
+from ._reuse import compiled_to_reuse, is_traced, leave, take
 
 _NAME = "__onednn${}"
 _LAYOUTS = {
@@ -48,8 +47,7 @@ def is_usable(*trees: Any) -> bool:
     """Tell whether oneDNN can convolve what is in these trees: arrays at hand, on the one CPU."""
     if jax.default_backend() != "cpu" or jax.device_count() > 1:
         return False
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
-    return not traced and _is_there()
+    return not is_traced(trees) and _is_there()
 
 
 def compiled_elsewhere(function: Callable, **options: Any) -> Callable:

@@ -25,14 +25,18 @@ _LARGE = 2**25
 _KEPT = 3
 """How many times the bytes of the largest array are kept."""
 
-_here = threading.local()
+
+class _Here(threading.local):
+    spares: Spares | None = None
+
+
+_here = _Here()
 
 
 @contextmanager
 def reusing(spares: Spares) -> Iterator[None]:
     """Within the context, have this thread write over these arrays, and over what it leaves."""
-    outer = getattr(_here, "spares", None)
-    _here.spares = spares
+    outer, _here.spares = _here.spares, spares
     try:
         yield
     finally:
@@ -41,10 +45,10 @@ def reusing(spares: Spares) -> Iterator[None]:
 
 def leave(*arrays: Array) -> None:
     """Say of arrays of one's own making that they are needed no more."""
-    spares: Spares | None = getattr(_here, "spares", None)
+    spares = _here.spares
     if spares is None:
         return
-    spares += [array for array in arrays if not _is_traced(array) and _is_large(array)]
+    spares += [array for array in arrays if not is_traced(array) and _is_large(array)]
     spares.sort(key=lambda array: array.nbytes)
     while spares and sum(array.nbytes for array in spares) > _KEPT * spares[-1].nbytes:
         del spares[0]
@@ -52,7 +56,7 @@ def leave(*arrays: Array) -> None:
 
 def take(shape: tuple[int, ...]) -> Array | None:
     """Return an array of float32 of that shape that may be written over, if there is one."""
-    spares: Spares = getattr(_here, "spares", None) or []
+    spares = _here.spares or []
     found = (index for index, array in enumerate(spares) if array.shape == shape)
     index = next(found, None)
     return None if index is None else spares.pop(index)
@@ -82,7 +86,7 @@ def compiled_to_reuse(function: Callable[..., Array], **options: Any) -> Callabl
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Array:
         spare = None
-        if getattr(_here, "spares", None) and not _is_traced(arguments, named):
+        if _here.spares and not is_traced(arguments, named):
             spare = take(compiled.eval_shape(*arguments, **named).shape)
         if spare is None:
             return compiled(*arguments, **named)
@@ -95,5 +99,6 @@ def _is_large(array: Array) -> bool:
     return array.dtype == jnp.float32 and array.nbytes >= _LARGE
 
 
-def _is_traced(*trees: Any) -> bool:
+def is_traced(*trees: Any) -> bool:
+    """Tell whether what is in these trees is being traced, in part at least."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))

@@ -340,10 +340,7 @@ def _paint(
         start = start - 1
     regions = _regions(masks)
     cells = None if regions is None else average(regions, decoder.level)
-    if cells is None:
-        mapped, [affine] = features, maps
-    else:
-        mapped, affine = restyle(features, maps, cells), None
+    mapped, affine = restyle(features, maps, cells)
     [result], restyled = run_band(mapped, restyled, decoder.plan(), start, size, affine=affine)
     if beneath is not None:
         [decoded], plain = run_band(features, plain, decoder.plan(), start, size)
