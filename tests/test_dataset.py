@@ -244,6 +244,7 @@ def test_an_output_that_cannot_be_made(folders, tiny):
         ({"seed": 1}, "was begun with another seed"),
         ({"alpha": 0.5, "format": "jpg"}, "was begun with another alpha, suffix"),
         ({"preset": "paper"}, "was begun with another recipe"),
+        ({"sidecars": ["*_mask.png"]}, "was begun with another sidecars"),
     ],
 )
 def test_other_settings_need_another_folder(folders, tiny, options, words):

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 from conftest import picture
-from PIL import Image
+from PIL import ExifTags, Image
 
 import wct
 from wct._errors import ImageError, WctError
@@ -129,6 +129,28 @@ def test_masks_of_any_kind_and_size(tmp_path):
         assert np.abs(found - LEFT).mean() < 0.02
 
 
+DEEP = np.linspace(0, 1, 128).reshape(1, 128)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("mask.png", np.uint16(np.rint(65535 * DEEP))), ("mask.tif", np.float32(DEEP))],
+)
+def test_masks_of_more_than_8_bits(name, values, tmp_path):
+    Image.fromarray(values).save(tmp_path / name)
+    np.testing.assert_allclose(read_mask(tmp_path / name, (1, 128)), DEEP, rtol=0, atol=1e-5)
+
+
+def test_masks_are_turned_upright(tmp_path):
+    about = Image.Exif()
+    about[ExifTags.Base.Orientation] = 3
+    Image.fromarray(np.uint8(255 * LEFT)).save(tmp_path / "mask.png", exif=about)
+    turned = LEFT[::-1, ::-1]
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (HEIGHT, WIDTH)), turned)
+    one, none = split_labels(tmp_path / "mask.png")[::-1]
+    np.testing.assert_array_equal([one, none], [turned, 1 - turned])
+
+
 @pytest.mark.parametrize("width", [1.0, 2.9, 3.0, 12.0, 40.0, 1000.0])
 def test_feathered_masks_add_up_to_one(width):
     spot = (np.random.default_rng(0).uniform(size=(20, 33)) < 0.3).astype(np.float32)
@@ -176,6 +198,22 @@ def test_labels(tmp_path):
         np.testing.assert_array_equal(sum(masks), 1)
 
 
+def test_labels_of_more_than_8_bits(tmp_path):
+    labels = np.uint16([[300, 300, 700], [0, 300, 700]])
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png")
+    np.testing.assert_array_equal(found, [labels == 0, labels == 300, labels == 700])
+
+
+def test_labels_in_colours(tmp_path):
+    """Which as grey would be two: in the order of red, green, blue."""
+    image = np.uint8([[(0, 130, 0), (255, 0, 0)], [(0, 0, 0), (0, 130, 0)]])
+    Image.fromarray(image).save(tmp_path / "labels.png")
+    wanted = np.array([[1, 2], [0, 1]])
+    found = split_labels(tmp_path / "labels.png")
+    np.testing.assert_array_equal(found, [wanted == 0, wanted == 1, wanted == 2])
+
+
 def test_masks_go_through_jit(tiny):
     styles = [tiny.read_style(style) for style in STYLES]
     stacked = stack_styles(styles)
@@ -191,7 +229,7 @@ def test_what_cannot_be_done(tiny, tmp_path):
         (ImageError, "from 0 to 1", {"masks": [LEFT, 2 * LEFT]}),
         (ImageError, "mask of 48 × 112 .* does not fit", {"masks": [LEFT, LEFT[:48]]}),
         (ImageError, r"array \(height, width\)", {"masks": [LEFT, CONTENT]}),
-        (ImageError, "cannot read the mask", {"masks": [LEFT, tmp_path / "none.png"]}),
+        (ImageError, "Cannot read .*none.png: there is no such file", {"masks": [LEFT, tmp_path / "none.png"]}),
         (WctError, "1 masks for 2 styles", {"masks": [LEFT]}),
         (WctError, "1 masks for 2 styles", {"style_masks": [LEFT]}),
         (WctError, "masks or weights", {"masks": [LEFT, LEFT], "weights": (0.5, 0.5)}),

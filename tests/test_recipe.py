@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from wct._errors import WctError
-from wct._recipe import DEFAULT, PRESETS, Recipe, find_recipe, vary
+from wct._recipe import DEFAULT, PRESETS, Recipe
 
 
 def test_one_value_for_all_levels_or_one_each():
@@ -47,21 +47,25 @@ def test_values_out_of_range_are_refused(values, message):
 
 
 def test_values_go_with_their_levels():
-    recipe = Recipe((0.5, 0.6, 0.7, 0.8, 0.9), detail=0.1)
-    assert vary(recipe, levels=[1, 4]) == Recipe((0.9, 0.6), 0.1, levels=(1, 4))
-    assert vary(recipe, alpha=1.0, levels=(2,)) == Recipe(1.0, 0.1, levels=(2,))
-    assert vary(recipe, alpha=None, transform=None) == recipe
+    faithful = Recipe((0.5, 0.7, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 0.5, 0.0), transform="ot")
+    assert Recipe.preset("faithful", alpha=None, transform=None) == faithful
+    two = dataclasses.replace(faithful, alpha=(1.0, 0.7), detail=(0.0, 1.0), levels=(1, 4))
+    assert Recipe.preset("faithful", levels=[1, 4]) == two
+    one = dataclasses.replace(faithful, alpha=0.3, detail=(0.5,), levels=(2,))
+    assert Recipe.preset("faithful", alpha=0.3, levels=(2,)) == one
+    strong = Recipe(0.2, 0.5, levels=(3, 2), transform="wct")
+    assert Recipe.preset("strong", alpha=0.2, levels=(3, 2), transform="wct") == strong
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_can_be_followed(name):
-    steps = find_recipe(name).steps()
+    steps = Recipe.preset(name).steps()
     assert [step.level for step in steps] == [5, 4, 3, 2, 1]
 
 
 def test_the_papers_preset_is_the_papers():
     """Alpha 0.6, whitening and coloring, nothing added."""
-    assert dataclasses.asdict(find_recipe("paper")) == {
+    assert dataclasses.asdict(Recipe.preset("paper")) == {
         "alpha": 0.6,
         "detail": 0.0,
         "ridge": 0.0,
@@ -74,7 +78,7 @@ def test_the_papers_preset_is_the_papers():
 def test_an_unknown_preset_is_answered_with_the_nearest():
     assert DEFAULT in PRESETS
     with pytest.raises(WctError, match="no preset 'papper': did you mean 'paper'"):
-        find_recipe("papper")
+        Recipe.preset("papper")
 
 
 def test_what_may_be_traced_is_traced():

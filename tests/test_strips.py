@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 import wct
 from wct import _strips
 from wct._errors import ImageError
-from wct._image import SRGB, Picture, read_image
+from wct._image import SRGB, Picture, read_image, read_size
 from wct._scratch import Scratch
 from wct._strips import read_strips, write_strips
 from wct._write import write_image
@@ -23,17 +23,24 @@ CLEAR = Image.fromarray(np.dstack([PIXELS, OPACITY]))
 PROFILE = SRGB.tobytes()
 
 
-def turned():
+def turned(orientation=6):
     about = Image.Exif()
-    about[ExifTags.Base.Orientation] = 6
+    about[ExifTags.Base.Orientation] = orientation
     about[ExifTags.Base.Artist] = "A. Painter"
     about.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
     return about.tobytes()
 
 
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF
+ xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></r:RDF></x:xmpmeta>"""
+
 FILES = {
     "photo.jpg": (PHOTO, {"quality": 90, "dpi": (300, 300)}),
     "turned.jpg": (PHOTO, {"exif": turned()}),
+    "turned.tif": (PHOTO, {"exif": turned()}),
+    "mirrored.tif": (PHOTO, {"exif": turned(5)}),
+    "xmp.jpg": (PHOTO, {"xmp": XMP}),
     "photo.png": (PHOTO, {"icc_profile": PROFILE}),
     "grey.png": (PHOTO.convert("L"), {}),
     "bits.png": (PHOTO.convert("1"), {}),
@@ -59,6 +66,7 @@ def test_files_are_read_as_pillow_reads_them(name, tmp_path, monkeypatch):
     image.save(tmp_path / name, **options)
     wanted, found = read_image(tmp_path / name), read_strips(tmp_path / name, Scratch())
     assert found is not None
+    assert read_size(tmp_path / name) == found.stored.shape[:2]
     np.testing.assert_array_equal(found.stored, wanted.stored)
     assert (found.stored_alpha is None) == (wanted.stored_alpha is None)
     if wanted.stored_alpha is not None:
@@ -84,12 +92,23 @@ def test_profiles_are_applied(tmp_path):
     assert np.abs(np.int16(back) - PIXELS).max() <= 4
 
 
-def test_other_depths_are_left_to_pillow(tmp_path):
-    Image.fromarray(np.uint16(PIXELS[..., 0]) * 257).save(tmp_path / "deep.png")
-    assert read_strips(tmp_path / "deep.png", Scratch()) is None
+OTHERS = {
+    "deep.png": Image.fromarray(np.uint16(PIXELS[..., 0]) * 257),
+    "cmyk.jpg": PHOTO.convert("CMYK"),
+    "cmyk.tif": PHOTO.convert("CMYK"),
+    "ycbcr.tif": PHOTO.convert("YCbCr"),
+    "palette.gif": PHOTO.quantize(16),
+    "photo.webp": PHOTO,
+}
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.tif"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_are_left_to_pillow(name, tmp_path):
+    OTHERS[name].save(tmp_path / name)
+    assert read_strips(tmp_path / name, Scratch()) is None
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.tif", "big.tif"])
 def test_damaged_files_are_one_line(name, tmp_path):
     image, options = FILES[name]
     image.save(tmp_path / name, **options)
@@ -158,7 +177,7 @@ def test_no_directory_and_a_file_that_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("tile", [None, 96])
-@pytest.mark.parametrize("name", ["clear.png", "turned.jpg"])
+@pytest.mark.parametrize("name", ["clear.png", "turned.jpg", "turned.tif"])
 def test_from_file_to_file(tiny, tmp_path, name, tile):
     image, options = FILES[name]
     image.save(tmp_path / name, **options)

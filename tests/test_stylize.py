@@ -8,7 +8,7 @@ from PIL import Image
 
 import wct
 from wct._errors import ImageError, WctError, WeightsError
-from wct._recipe import DEFAULT, PRESETS, vary
+from wct._recipe import DEFAULT, PRESETS, Recipe
 from wct._refine import refine
 
 # Pictures of few canvases; see test_stylizer.py.
@@ -24,7 +24,7 @@ def unit(pixels):
 def expected(tiny, content=CONTENT, painting=PAINTING, alpha=ALPHA, preset=DEFAULT, **options):
     """By the Stylizer, in floats."""
     style = tiny.read_style(unit(painting))
-    recipe = vary(PRESETS[preset], alpha=alpha, **options)
+    recipe = Recipe.preset(preset, alpha=alpha, **options)
     return np.asarray(tiny(jnp.asarray(unit(content))[None], style, recipe)[0])
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wct import _chain, _moments, _onednn
-from wct._errors import WctError, WeightsError
+from wct._errors import ImageError, WctError, WeightsError
 from wct._mixing import stack_styles
 from wct._recipe import Recipe
 from wct._style import Style
@@ -116,6 +116,25 @@ def test_steps_are_the_chain_so_far(tiny, style, content):
         wanted = tiny(batch, style, Recipe(0.7, levels=LEVELS[:done]))
         np.testing.assert_array_equal(steps[done - 1].clip(0, 1), wanted)
     assert float(steps[0].max()) > 1 or float(steps[-1].max()) > 1  # not clipped between levels
+
+
+@pytest.mark.parametrize("side", [48, 64])  # as a canvas is, and not
+def test_batches_may_be_numpys(tiny, style, side):
+    images = np.stack([picture(side, 64, seed) for seed in (3, 4)])
+    before = images.copy()
+    wanted = tiny(jnp.asarray(images), style, Recipe(0.7))
+    np.testing.assert_array_equal(tiny(images, style, Recipe(0.7)), wanted)
+    *_, last = tiny.steps(images, style, Recipe(0.7))
+    np.testing.assert_array_equal(np.clip(last, 0, 1), wanted)
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((32, 32, 3), np.float32), np.zeros((1, 32, 32, 3), np.uint8)]
+)
+def test_what_is_no_batch_is_refused(tiny, style, images):
+    with pytest.raises(ImageError, match=r"must be floats from 0 to 1 of shape \(batch, height"):
+        tiny(images, style)
 
 
 def test_no_levels_change_nothing(tiny, style, content):

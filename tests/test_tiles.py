@@ -22,7 +22,7 @@ from wct import _memory, _styles
 from wct._errors import ImageError, WctError
 from wct._layers import layer_names, stride
 from wct._memory import choose_tile, read_memory
-from wct._recipe import Recipe, find_recipe
+from wct._recipe import Recipe
 from wct._scratch import Scratch
 from wct._tiled import measure_tiles, repaint_tiles
 from wct._tiles import (
@@ -152,7 +152,7 @@ def test_nothing_beyond_the_halo_matters(tiny, level):
 
     @jax.jit
     def run(image):
-        features = tiny.encoder(image[None], level)[-1]
+        features = tiny.encoder.encode(image[None], level)
         return features[0], decoder(features)[0]
 
     pairs = list(zip(run(jnp.asarray(content)), run(jnp.asarray(changed)), strict=True))
@@ -209,7 +209,7 @@ def test_tiles_of_few_levels(tiny, size, recipe):
 
 @pytest.mark.parametrize("preset", ["balanced", "paper"])
 def test_tiles_of_all_levels(tiny, preset):
-    recipe = find_recipe(preset)
+    recipe = Recipe.preset(preset)
     content, style = picture(*LARGE, 1), tiny.read_style(picture(64, 80, 2))
     wanted = whole(tiny, content, style, recipe)
     found = tiled(tiny, content, style, recipe, LARGE_TILE)

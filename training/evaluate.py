@@ -35,7 +35,7 @@ def reconstruction(
     reconstruct = {
         level: jax.jit(
             lambda images, encoder=networks.encoder, decoder=decoder: decoder(
-                encoder(images, decoder.level)[-1]
+                encoder.encode(images, decoder.level)
             )
         )
         for level, decoder in sorted(networks.decoders.items())

@@ -159,7 +159,7 @@ def _reconstruct(
         own = features[decoder.level - 1]
         pixel.append(jnp.mean((decoder(own) - images) ** 2))
         asked = lax.stop_gradient(restyle(_half(own)))
-        answered = encoder(decoder(asked), decoder.level)[-1]
+        answered = encoder.encode(decoder(asked), decoder.level)
         asked = jax.nn.relu(asked)  # no picture has other features
         feature.append(jnp.mean((answered - asked) ** 2) / jnp.mean(asked**2))
     levels = [decoder.level for decoder in decoders.values()]

@@ -17,6 +17,7 @@ from ._models import list_models as list_models
 
 # Whole data sets, and in a training step
 from ._dataset import stylize_dataset as stylize_dataset
+from ._dataset import DatasetReport as DatasetReport
 from ._augment import augment as augment
 
 # The mathematics

@@ -8,16 +8,15 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ._errors import ImageError, WctError
+from ._errors import WctError
 from ._loaded import load_bank, load_stylizer
 from ._models import find_model
-from ._recipe import Recipe, Share, find_recipe
+from ._recipe import Recipe, Share
 from ._style import Style
-from ._stylizer import Stylizer
+from ._stylizer import Batch, Stylizer, as_batch
 
 Loaded = TypeVar("Loaded", Style, Stylizer)
 
@@ -29,7 +28,7 @@ _MODEL = "vgg19-lite"
 
 def augment(
     key: Array,
-    images: Float[Array, "batch height width 3"] | Float[np.ndarray, "batch height width 3"],
+    images: Batch,
     bank: Style | None = None,
     *,
     stylizer: Stylizer | None = None,
@@ -66,12 +65,7 @@ def augment(
         Workshops 2019. R. Geirhos et al., "ImageNet-trained CNNs are biased towards texture", ICLR
         2019.
     """
-    images = jnp.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ImageError(
-            "images must be floats from 0 to 1 of shape (batch, height, width, 3), not "
-            f"{images.dtype} of {images.shape}"
-        )
+    images = as_batch(images)
     low, high = alpha if isinstance(alpha, Sequence) else (alpha, alpha)
     shares = {"probability": probability, "mixing": mixing, "alpha": low, "alpha's end": high}
     for name, share in shares.items():
@@ -81,7 +75,7 @@ def augment(
     bank = bank or _load(load_bank)
     if bank.levels[0].mean.ndim != 2:
         raise WctError("the bank's moments need one leading axis: make it with stack_styles")
-    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
 
     def repaint(place: Array, image: Array) -> Array:
         chance, strength, pick = jax.random.split(jax.random.fold_in(key, place), 3)

@@ -76,9 +76,9 @@ def measure_speed(
         WctError: There is no such model or preset, or a number is less than one, or out of range.
     """
     from ._models import find_model
-    from ._recipe import find_recipe
+    from ._recipe import Recipe
 
-    find_recipe(preset)
+    Recipe.preset(preset)
     find_model(model)
     for name, number in {"batch": batch, "repeats": repeats, "size": min(sizes, default=1)}.items():
         if number < 1:
@@ -161,14 +161,14 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     import jax
 
     from ._drawn import draw_style
-    from ._recipe import find_recipe
+    from ._recipe import Recipe
     from ._scene import draw_scene
     from ._styles import StyleReader
     from ._stylizer import Stylizer
     from ._tiled import repaint_into
 
     stylizer = Stylizer.from_pretrained(task.model)
-    recipe = find_recipe(task.preset)
+    recipe = Recipe.preset(task.preset)
     widths = stylizer.encoder.widths
     shape = (task.size, task.size)
     tile = choose_tile(shape, widths, recipe.levels, task.budget, task.wanted)

@@ -110,8 +110,8 @@ def stylize_dataset(
         format: Format of the results: png, jpg, webp, avif or tiff.
         sidecars: Patterns of pictures' names that are labels, such as `*_mask.png`: they are
             copied along, and not repainted.
-        shard: Which part of the work to do, from 1 on, and of how many: `(1, 4)`, say. All parts
-            can be done at once, and share the output folder.
+        shard: Which part of the work to do, from 1 on, and of how many. All parts can be done at
+            once, and share the output folder.
         style_size: Reduce each style's picture to this longer side if it is larger, in pixels.
         engine: What does the work: local, this process, or ray, a cluster.
         workers: Processes that paint, of the engine ray; as many as fit by default.
@@ -135,7 +135,7 @@ def stylize_dataset(
     from ._bank import open_bank, open_source
     from ._painter import Painter
     from ._ray import repaint_on_ray
-    from ._recipe import find_recipe, vary
+    from ._recipe import Recipe
     from ._styles import StyleReader
 
     if engine not in ("local", "ray"):
@@ -149,7 +149,7 @@ def stylize_dataset(
     if target.resolve().is_relative_to(source.resolve()):
         raise WctError(f"the output {target} is in the content's folder: choose another one")
     strengths = _range(alpha)
-    recipe = vary(find_recipe(preset), levels=levels, detail=detail)
+    recipe = Recipe.preset(preset, levels=levels, detail=detail)
     stylizer = find_stylizer(model)
     stylizer.steps_of(recipe)
 
@@ -181,6 +181,7 @@ def stylize_dataset(
         "seed": seed,
         "recipe": dataclasses.asdict(recipe),
         "suffix": suffix,
+        "sidecars": sorted(sidecars),
     }
     with _claimed(target, settings, shard), Manifest(target, shard) as manifest:
         reader = StyleReader(stylizer, style_size, read_memory(DEFAULT_MEMORY))

@@ -143,15 +143,24 @@ def read_size(source: str | os.PathLike[str], *, allow_large: bool = False) -> t
     Raises:
         ImageError: As `read_image`.
     """
-    with reading(source), _open(source, allow_large) as image:
+    with reading(source), opened(source, allow_large) as image:
         width, height = image.size
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        # Of a TIFF file Pillow has turned the size already.
+        turned = image.format != "TIFF" and orientation(image) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return which way up a picture's pixels are, 1 … 8, as EXIF or XMP says."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF says nothing
+        return 1
 
 
 def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what is known of a picture besides its pixels, as `Picture.about`."""
-    with reading(source), _open(source, True) as image:
+    with reading(source), opened(source, True) as image:
         return _about(image)
 
 
@@ -267,15 +276,16 @@ def _cause(error: Exception) -> str:
 def _from_pillow(
     source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool
 ) -> Picture:
-    with _open(source, allow_large) as image:
+    with opened(source, allow_large) as image:
         image.load()
-        return Picture(*_decode(_upright(image)), kind="pillow", about=_about(image))
+        return Picture(*_decode(upright(image)), kind="pillow", about=_about(image))
 
 
 @contextlib.contextmanager
-def _open(
-    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool
+def opened(
+    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool = False
 ) -> Iterator[Image.Image]:
+    """Open an image file, of which Pillow reads the header first and the pixels when asked."""
     if isinstance(source, Image.Image):
         yield source
         return
@@ -323,7 +333,7 @@ def _kept_profile(image: Image.Image) -> bytes | None:
     return icc if profile.xcolor_space.strip() == "RGB" and not usual else None
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its EXIF orientation says."""
     try:
         return ImageOps.exif_transpose(image)
@@ -335,7 +345,7 @@ def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pixels and the alpha of an image of any of Pillow's modes."""
     if 0 in image.size:
         raise ImageError("it is empty.")
-    if image.mode == "F" or image.mode.startswith("I"):
+    if is_deep(image):
         return _decode_deep_grey(image)
     icc = image.info.get("icc_profile")
     alpha = None
@@ -348,10 +358,15 @@ def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return np.asarray(srgb), alpha
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether an image is grey of more than 8 bits."""
+    return image.mode == "F" or image.mode.startswith("I")
+
+
 def _decode_deep_grey(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pixels and the alpha of grey of 16 bits, 32 bits or floats."""
     values = np.asarray(image)
-    grey = _unit(values, 1 if image.mode == "F" else 65535)
+    grey = deep_grey(image)
     transparent = image.info.get("transparency")
     alpha = None if transparent is None else (values != transparent).astype(np.float32)
     # Pillow converts profiles of 8 bits only; but a grey profile is a curve, and 256 points do.
@@ -361,6 +376,11 @@ def _decode_deep_grey(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None
         return np.repeat(grey[..., None], 3, axis=2), alpha
     channels = [np.interp(grey * 255, steps, np.asarray(band)[0] / 255) for band in curve.split()]
     return np.dstack(channels).astype(np.float32), alpha
+
+
+def deep_grey(image: Image.Image) -> np.ndarray:
+    """Return the values of grey of 16 bits, 32 bits or floats, as they are, in [0, 1]."""
+    return _unit(np.asarray(image), 1 if image.mode == "F" else 65535)
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image | None:

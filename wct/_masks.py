@@ -10,12 +10,12 @@ from jaxtyping import Array, Float
 from PIL import Image
 
 from ._errors import ImageError, WctError
-from ._image import resize
+from ._image import SupportsArray, deep_grey, is_deep, opened, reading, resize, upright
 from ._moments import Moments, merge_moments
 
-MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray
+MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray | SupportsArray
 """A mask as users have it: a path, a Pillow image, or an array `(height, width)` of bool, uint8 or
-floats in [0, 1]."""
+floats in [0, 1] (NumPy's, JAX's or any with `__array__`)."""
 
 
 def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
@@ -59,14 +59,19 @@ def feathered(
 def split_labels(labels: MaskLike) -> list[Float[np.ndarray, "height width"]]:
     """Make masks of a label image, one for each value that occurs in it, in ascending order.
 
+    Of a picture in colours the values are those, by red, then green, then blue.
+
     Raises:
         ImageError: It cannot be read.
     """
-    if isinstance(labels, np.ndarray):
-        values = labels
-    else:
+    if isinstance(labels, str | os.PathLike | Image.Image):
         image = _open(labels)
-        values = np.asarray(image if image.mode in ("P", "L", "1", "I") else image.convert("L"))
+        if image.mode in ("P", "L", "1") or is_deep(image):
+            values = np.asarray(image)
+        else:
+            values = np.asarray(image.convert("RGB"), np.int32) @ [2**16, 2**8, 1]
+    else:
+        values = np.asarray(labels)
     return [(values == value).astype(np.float32) for value in np.unique(values)]
 
 
@@ -114,9 +119,13 @@ def _box_filter(
 
 
 def _grey(mask: MaskLike) -> Float[np.ndarray, "height width"]:
-    if not isinstance(mask, np.ndarray):
+    if isinstance(mask, str | os.PathLike | Image.Image):
         image = _open(mask)
+        if is_deep(image):
+            with reading(mask):
+                return deep_grey(image)
         return np.asarray(image.convert("L"), np.float32) / 255
+    mask = np.asarray(mask)
     if mask.ndim != 2 or 0 in mask.shape:
         raise ImageError(f"a mask is an array (height, width), not one of shape {mask.shape}")
     if mask.dtype == np.uint8:
@@ -128,11 +137,7 @@ def _grey(mask: MaskLike) -> Float[np.ndarray, "height width"]:
 
 
 def _open(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
-    if isinstance(source, Image.Image):
-        return source
-    try:
-        with Image.open(source) as image:
-            image.load()
-            return image
-    except Exception as error:  # Pillow's decoders raise nearly anything
-        raise ImageError(f"cannot read the mask {os.fspath(source)}: {error}") from error
+    """Read a mask and turn it upright, as pictures are."""
+    with reading(source), opened(source) as image:
+        image.load()
+        return upright(image)

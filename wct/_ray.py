@@ -52,7 +52,7 @@ def repaint_on_ray(
     try:
         import ray
     except ImportError as error:
-        raise WctError("the engine ray needs Ray: pip install 'wct-jax[ray]'") from error
+        raise WctError("the engine ray needs Ray: pip install 'ray[data]'") from error
     if not isinstance(model, str | os.PathLike):
         raise WctError("with the engine ray, give the model's name or directory")
     try:

@@ -46,7 +46,7 @@ class Step(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Recipe:
-    """How pictures are repainted. The defaults are the paper's.
+    """How pictures are repainted. The defaults are the paper's; `preset` has others.
 
     Attributes:
         alpha: Strength, 0 … 1: one for all levels, or one for each of `levels`. Such a one may be
@@ -72,6 +72,35 @@ class Recipe:
     levels: tuple[int, ...] = field(default=LEVELS, metadata={"static": True})
     transform: str = field(default="wct", metadata={"static": True})
     solver: str | None = field(default=None, metadata={"static": True})
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "Recipe":
+        """Return a preset, all of it or with some values changed.
+
+        Args:
+            name: `"balanced"`, which `stylize` has by default, `"faithful"`, `"strong"` or
+                `"paper"`.
+            changes: Attributes to take in place of the preset's; one that is None stays. If
+                `levels` are chosen anew, values given by level go with their levels.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            WctError: There is no such preset, or no such level.
+        """
+        recipe = look_up("preset", name, PRESETS)
+        changes = {name: value for name, value in changes.items() if value is not None}
+        levels = tuple(changes.get("levels", recipe.levels))
+        check_levels(levels)
+        kept = {
+            name: tuple(
+                value[recipe.levels.index(level)] for level in levels if level in recipe.levels
+            )
+            for name in ("alpha", "detail")
+            if isinstance(value := getattr(recipe, name), tuple)
+        }
+        return replace(recipe, **(kept | changes | {"levels": levels}))
 
     def steps(self) -> list[Step]:
         """Return what each level is to do, in the order of `levels`.
@@ -100,34 +129,6 @@ PRESETS = {
 """Recipes by name. How they compare is measured in docs/control.md."""
 
 DEFAULT = "balanced"
-
-
-def find_recipe(name: str) -> Recipe:
-    """Return a preset by its name.
-
-    Raises:
-        WctError: There is none of this name.
-    """
-    return look_up("preset", name, PRESETS)
-
-
-def vary(recipe: Recipe, **changes: Any) -> Recipe:
-    """Return a recipe with those values changed that are not None.
-
-    If levels are chosen anew, values given by level go with their levels.
-
-    Raises:
-        WctError: There is no such level.
-    """
-    changes = {name: value for name, value in changes.items() if value is not None}
-    levels = tuple(changes.get("levels", recipe.levels))
-    check_levels(levels)
-    kept = {
-        name: tuple(value[recipe.levels.index(level)] for level in levels if level in recipe.levels)
-        for name in ("alpha", "detail")
-        if isinstance(value := getattr(recipe, name), tuple)
-    }
-    return replace(recipe, **(kept | changes | {"levels": levels}))
 
 
 def check_levels(levels: Sequence[int]) -> None:

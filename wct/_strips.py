@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 
 from ._errors import ImageError
-from ._image import Picture, read_about, reading
+from ._image import Picture, opened, orientation, read_about, reading
 from ._scratch import Scratch
 from ._tiff import add_exif
 from ._write import SRGB_BYTES, find_format, new_file, write_image
 
 _AT_ONCE = 64_000_000
 """Bytes to read until memory is given back."""
+
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+"""What libvips reads strip by strip, with the colours that Pillow reads."""
 
 _TIFF_SIZE = 2_000_000_000
 
@@ -35,18 +39,25 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
     """Read a picture of 8 bits into a scratch file, as `read_image` would into memory.
 
     Returns:
-        The picture, or None if it has another depth or is in a format that libvips cannot read.
+        The picture, or None if it cannot be read so: of another format, depth or colour space.
 
     Raises:
         ImageError: It is damaged.
     """
     import pyvips
 
+    with reading(path), opened(path, True) as header:
+        turned = orientation(header)
+        if header.format not in _FORMATS or header.mode not in _MODES:
+            return None
     try:
-        open_file = partial(pyvips.Image.new_from_file, os.fspath(path), fail_on="truncated")
-        image: Any = open_file(access="sequential")
-        if image.get_typeof("orientation") and image.get("orientation") != 1:
-            image = open_file().autorot()
+        open_file = partial(pyvips.Image.new_from_file, os.fspath(path), fail_on="error")
+        if turned == 1:
+            image: Any = open_file(access="sequential")
+        else:
+            image = open_file().copy()
+            image.set_type(pyvips.GValue.gint_type, "orientation", turned)
+            image = image.autorot()
     except pyvips.Error:
         return None
     if image.format != "uchar":

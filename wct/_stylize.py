@@ -146,7 +146,7 @@ def stylize(
     from ._large import repaint_large
     from ._masks import count_styles, feathered, read_mask
     from ._mixing import stack_styles
-    from ._recipe import find_recipe, vary
+    from ._recipe import Recipe
 
     if refine < 0:
         raise WctError(f"refine must be at least 0 steps, not {refine}")
@@ -161,9 +161,9 @@ def stylize(
         find_format(output)
         if not overwrite:
             refuse_existing(Path(output))
-    recipe = vary(
-        find_recipe(preset), alpha=alpha, levels=levels, detail=detail, transform=transform,
-        ridge=ridge, solver=solver,
+    recipe = Recipe.preset(
+        preset, alpha=alpha, levels=levels, detail=detail, transform=transform, ridge=ridge,
+        solver=solver,
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)

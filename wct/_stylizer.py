@@ -13,16 +13,18 @@ from jaxtyping import Array, Float
 
 from ._by_name import WITH_ROOTS, find_solver
 from ._chain import Patches, measure_levels, repaint, whiten_levels
-from ._errors import WctError, WeightsError
+from ._errors import ImageError, WctError, WeightsError
 from ._image import ImageLike, read_image
 from ._layers import stride
 from ._masks import MaskLike, read_mask, share_out
 from ._moments import Moments
 from ._networks import Decoder, Encoder
 from ._padding import as_picture, mirror, to_canvas, to_common_canvas
-from ._recipe import DEFAULT, Recipe, Step, check_levels, find_recipe
+from ._recipe import DEFAULT, Recipe, Step, check_levels
 from ._style import Style
 from ._weights import load_model, named_tensors
+
+Batch = Float[Array, "batch height width 3"] | Float[np.ndarray, "batch height width 3"]
 
 
 class Stylizer(nnx.Module):
@@ -121,7 +123,7 @@ class Stylizer(nnx.Module):
 
     def __call__(
         self,
-        content: Float[Array, "batch height width 3"],
+        content: Batch,
         style: Style,
         recipe: Recipe | str = DEFAULT,
         *,
@@ -143,6 +145,7 @@ class Stylizer(nnx.Module):
             Images of the same size, in [0, 1].
 
         Raises:
+            ImageError: The images are no batch of float RGB images.
             WctError: The recipe has a value that is out of range or unknown, or the style is of
                 another model.
             WeightsError: The model has no decoder for a level.
@@ -153,7 +156,7 @@ class Stylizer(nnx.Module):
 
     def steps(
         self,
-        content: Float[Array, "batch height width 3"],
+        content: Batch,
         style: Style,
         recipe: Recipe | str = DEFAULT,
         *,
@@ -170,14 +173,15 @@ class Stylizer(nnx.Module):
 
     def _prepare(
         self,
-        content: Float[Array, "batch height width 3"],
+        content: Batch,
         style: Style,
         recipe: Recipe | str,
         masks: Float[Array, "regions height width"] | None,
         patches: Patches | None,
     ) -> tuple:
         """Return the arguments of `repaint`."""
-        recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+        content = as_batch(content)
+        recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
         work = self.plan(style, recipe, None if masks is None else len(masks))
         if masks is not None and patches:
             raise WctError("style-swap knows no masks: give masks or patches")
@@ -236,6 +240,22 @@ class Stylizer(nnx.Module):
                     f"levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
                 )
         return steps
+
+
+def as_batch(images: Batch) -> Float[Array, "batch height width 3"]:
+    """Return images as a JAX array, on the device.
+
+    Raises:
+        ImageError: They are no batch of float RGB images.
+    """
+    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ImageError(
+            "images must be floats from 0 to 1 of shape (batch, height, width, 3), not "
+            f"{images.dtype} of {images.shape}"
+        )
+    if isinstance(images, jax.Array):
+        return images
+    return jax.device_put(images.astype(np.float32, copy=False))
 
 
 def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Array, "1 _ _ 3"]:

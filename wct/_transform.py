@@ -21,6 +21,9 @@ _PRODUCT_ROUNDING = 1e-10
 _NOISE = 1e-5
 """Standard deviation, relative to the mean vector's root mean square, that counts as none."""
 
+_FLAT = 3e-5
+"""The same of all channels together: a picture of one colour, whose features vary by rounding."""
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
     colored = _coloring(style, solver)
     seen = map_moments(content, colored)
     white = _whitening(seen.covariance, seen.residue, _floor(seen), solver, _PRODUCT_ROUNDING)
-    return centred(product(colored, product(white, colored)), content, style)
+    matrix = _varies(content) * product(colored, product(white, colored))
+    return centred(matrix, content, style)
 
 
 def match_deviations(content: Moments, style: Moments) -> AffineMap:
@@ -175,7 +179,8 @@ def match_deviations(content: Moments, style: Moments) -> AffineMap:
     ratio = jnp.where(varies, theirs, 0) / jnp.where(varies, ours, 1)
     positive = ratio > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, ratio, 1)), 0)
-    return centred(scale[..., None] * identity(content.covariance), content, style)
+    matrix = _varies(content) * scale[..., None] * identity(content.covariance)
+    return centred(matrix, content, style)
 
 
 def match_means(content: Moments, style: Moments) -> AffineMap:
@@ -214,12 +219,23 @@ def _floor(content: Moments) -> Float[Array, "*sets"]:
     return _NOISE**2 * jnp.mean(content.mean**2, axis=-1)
 
 
+def _varies(content: Moments) -> Float[Array, "*sets 1 1"]:
+    """Return 0 for features of a picture of one colour, else 1.
+
+    Level after level would whiten what rounding made of it, until that has all of the style.
+    """
+    variance = jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
+    varies = variance > _FLAT**2 * jnp.mean(content.mean**2, axis=-1)
+    return varies.astype(variance.dtype)[..., None, None]
+
+
 def _coloring(style: Moments, solver: str) -> Float[Array, "*sets channels channels"]:
     return coloring(style.covariance, solver=solver) if style.root is None else style.root
 
 
 def _whiten(content: Moments, solver: str) -> Float[Array, "*sets channels channels"]:
-    return _whitening(content.covariance, content.residue, _floor(content), solver)
+    white = _whitening(content.covariance, content.residue, _floor(content), solver)
+    return _varies(content) * white
 
 
 def _whitening(

@@ -21,7 +21,6 @@ from jax import lax
 
 import wct
 from wct._drawn import draw_style
-from wct._recipe import find_recipe
 from wct._scene import draw_scene
 
 VGG = (64, 128, 256, 512, 512)
@@ -164,7 +163,7 @@ class Bench:
 
 PRECISIONS = {"float32": lax.Precision.HIGHEST, "TF32": lax.Precision.HIGH}
 
-RECIPES = {"paper": wct.Recipe(1.0), "balanced": find_recipe("balanced")}
+RECIPES = {"paper": wct.Recipe(1.0), "balanced": wct.Recipe.preset("balanced")}
 
 
 def with_tf32(bench, label):
