@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,11 +117,15 @@ def test_nothing_is_overwritten_unless_told(command, folder):
         (("photo.jpg", "art.png", "--levels", "five"), 2, "five"),
         (("photo.jpg", "art.png", "--size", "0"), 2, "0"),
         (("-", "-"), 2, "standard input"),
+        (("photo.jpg", "art.png", "-o", "folder.png", "--overwrite"), 1, "it is a directory"),
+        (("photo.jpg", "art.png", "--swap", "5", "--levels", "2"), 1, "for levels that run: [2]"),
+        (("photo.jpg", "art.png", "--levels", "2.0"), 2, "2.0"),
         (("photo.jpg",), 2, "STYLE"),
         (("photo.jpg", "art.png", "--colour"), 2, "--colour"),
     ],
 )
 def test_mistakes_are_one_clear_line(command, folder, arguments, status, message):
+    (folder / "folder.png").mkdir()
     before = sorted(folder.rglob("*"))
     result = command(*arguments)
     assert result.exit_code == status
@@ -156,6 +161,24 @@ def test_a_dash_reads_standard_input_and_writes_standard_output(folder, tiny_dir
     assert result.format == "PNG"
     np.testing.assert_array_equal(np.asarray(result), np.asarray(expected))
     assert found.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("output", ["-", "out.png"])
+def test_a_full_standard_output_is_one_line(folder, tiny_directory, output):
+    with Path("/dev/full").open("w") as full:
+        arguments = ("photo.jpg", "art.png", "--levels", "1", "--model", tiny_directory)
+        command = [sys.executable, "-m", "wct", "stylize", *map(str, arguments), "-o", output]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "Error: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["style", "texture"])
+def test_standard_input_is_read_once(name):
+    result = CliRunner().invoke(main, [name, "-", "-", "-o", "new.safetensors"])
+    assert result.exit_code == 2
+    assert "only one picture can be read from standard input" in result.stderr
 
 
 def test_help_and_version_do_not_wait_for_jax():

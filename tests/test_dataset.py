@@ -278,14 +278,29 @@ def test_folders_that_will_not_do(folders, tiny):
     save(out / "mine.png", (5, 5), 0)
     with pytest.raises(WctError, match="has other files in it: choose an empty folder"):
         stylize_dataset(*folders, model=tiny)
-    with pytest.raises(WctError, match="is in the content's folder"):
+    with pytest.raises(WctError, match=r"is in the folder .*content"):
         stylize_dataset(content, styles, content / "out", model=tiny)
+    with pytest.raises(WctError, match=r"is in the folder .*styles"):
+        stylize_dataset(content, styles, styles / "out", model=tiny)
     empty = out.with_name("empty")
     empty.mkdir()
     for pair in ((empty, styles), (content, empty)):
         with pytest.raises(WctError, match=r"there are no pictures in .*empty"):
             stylize_dataset(*pair, out.with_name("new"), model=tiny)
     assert not out.with_name("new").exists()
+
+
+def test_labels_are_not_replaced_by_results(folders, tiny):
+    content, _, out = folders
+    save(content / "dog.jpg", (24, 20), 0)
+    save(content / "dog.png", (24, 20), 1)
+    with pytest.raises(WctError, match=r"dog\.jpg and dog\.png would both become dog\.png"):
+        stylize_dataset(*folders, model=tiny, sidecars=["dog.png"])
+    (content / "dog.png").unlink()
+    (content / "manifest.jsonl").write_text("mine")
+    with pytest.raises(WctError, match=r"manifest\.jsonl, which a data set has: rename it"):
+        stylize_dataset(*folders, model=tiny)
+    assert not out.exists()
 
 
 def test_one_process_a_part(folders, tiny):

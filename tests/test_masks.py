@@ -229,7 +229,11 @@ def test_what_cannot_be_done(tiny, tmp_path):
         (ImageError, "from 0 to 1", {"masks": [LEFT, 2 * LEFT]}),
         (ImageError, "mask of 48 × 112 .* does not fit", {"masks": [LEFT, LEFT[:48]]}),
         (ImageError, r"array \(height, width\)", {"masks": [LEFT, CONTENT]}),
-        (ImageError, "Cannot read .*none.png: there is no such file", {"masks": [LEFT, tmp_path / "none.png"]}),
+        (
+            ImageError,
+            "Cannot read .*none.png: there is no such file",
+            {"masks": [LEFT, tmp_path / "none.png"]},
+        ),
         (WctError, "1 masks for 2 styles", {"masks": [LEFT]}),
         (WctError, "1 masks for 2 styles", {"style_masks": [LEFT]}),
         (WctError, "masks or weights", {"masks": [LEFT, LEFT], "weights": (0.5, 0.5)}),
@@ -237,6 +241,8 @@ def test_what_cannot_be_done(tiny, tmp_path):
     for kind, message, options in cases:
         with pytest.raises(kind, match=message):
             stylize(tiny, **options)
+    with pytest.raises(WctError, match="feather is for masks"):
+        stylize(tiny, STYLES[0], feather=8.0)
     for width in (-1.0, float("nan"), float("inf")):
         with pytest.raises(WctError, match="feather must be at least 0 pixels, not"):
             stylize(tiny, masks=[LEFT, 1 - LEFT], feather=width)

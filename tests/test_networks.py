@@ -12,7 +12,7 @@ from scipy.ndimage import correlate
 from wct import _tf32
 from wct._convolution import Layer, convolve, halve
 from wct._layers import LEVELS, layer_channels, layer_names, stride
-from wct._networks import Convolution, Decoder, Encoder, double, run_layers
+from wct._networks import Convolution, Decoder, Encoder, run_layers
 
 HEIGHT, WIDTH = 32, 48
 
@@ -176,12 +176,11 @@ def test_final_relu(tensors, level):
     near(clipped[0], oracle.decode(tensors[level], features[0], level, final_relu=True))
 
 
-def test_pooling_and_upsampling():
+def test_pooling():
     features = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
-    pooled, doubled = halve(jnp.asarray(features)), double(jnp.asarray(features))
+    pooled = halve(jnp.asarray(features))
     for index in range(2):
         np.testing.assert_array_equal(pooled[index], oracle.pool(features[index]))
-        np.testing.assert_array_equal(doubled[index], oracle.upsample(features[index]))
 
 
 def test_layers_are_vggs():

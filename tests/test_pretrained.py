@@ -192,3 +192,14 @@ def test_tiles_of_a_photograph_are_the_whole(preset):
     found = wct.stylize(content, style, preset=preset, tile=240)
     assert np.abs(found - wanted).max() < 2e-3
     assert np.abs(found - content).mean() > 0.03
+
+
+@pytest.mark.parametrize("preset", ["paper", "balanced"])
+def test_a_picture_of_one_colour_becomes_one(preset):
+    """Rounding, which is all that varies, is not given the style: whole and in bands."""
+    run = partial(wct.stylize, style=astronaut(), preset=preset)
+    for colour in (0.5, (0.95, 0.05, 0.2), 0.0):
+        content = np.broadcast_to(np.float32(colour), (200, 208, 3))
+        whole = run(content)
+        assert np.ptp(whole, (0, 1)).max() < 1e-4
+        np.testing.assert_allclose(run(content, tile=176), whole, rtol=0, atol=1e-4)

@@ -44,3 +44,11 @@ def test_a_checkpoint_is_found_and_written_on(tmp_path):
     np.testing.assert_array_equal(found, 1)
     scratch.write(found, np.zeros((1, 1, 1), np.float32), (slice(0, 1), slice(0, 1)))
     assert found.sum() == 15
+
+
+@pytest.mark.parametrize("left", [b"", bytes(63), bytes(65)])
+def test_a_checkpoint_of_another_size_is_none(tmp_path, left):
+    scratch = Scratch()
+    scratch.folder = tmp_path
+    (tmp_path / "one").write_bytes(left)
+    assert scratch.find("one", (4, 4, 1), np.float32) is None

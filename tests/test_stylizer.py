@@ -12,7 +12,7 @@ from wct._errors import ImageError, WctError, WeightsError
 from wct._mixing import stack_styles
 from wct._recipe import Recipe
 from wct._style import Style
-from wct._stylizer import Stylizer
+from wct._stylizer import Stylizer, as_batch
 
 # Compiling is what costs here, one second a level and canvas (the size rounded up to 16): the
 # pictures of this file and of test_stylize.py share few canvases.
@@ -130,11 +130,43 @@ def test_batches_may_be_numpys(tiny, style, side):
 
 
 @pytest.mark.parametrize(
-    "images", [np.zeros((32, 32, 3), np.float32), np.zeros((1, 32, 32, 3), np.uint8)]
+    "images",
+    [
+        np.zeros((32, 32, 3), np.float32),
+        np.zeros((1, 32, 32, 3), np.uint8),
+        np.zeros((0, 32, 32, 3), np.float32),
+        jnp.zeros((1, 32, 32, 4)),
+    ],
 )
-def test_what_is_no_batch_is_refused(tiny, style, images):
+def test_what_is_no_batch_is_refused(images):
     with pytest.raises(ImageError, match=r"must be floats from 0 to 1 of shape \(batch, height"):
-        tiny(images, style)
+        as_batch(images)
+
+
+def test_batches_of_other_precision(tiny, style, content):
+    half = jnp.asarray(content, jnp.bfloat16)[None]
+    wanted = tiny(half.astype(jnp.float32), style, Recipe(0.7))
+    np.testing.assert_array_equal(tiny(half, style, Recipe(0.7)), wanted)
+
+
+def test_a_style_of_bytes(tiny, painting):
+    """As of NumPy: of a JAX array they are no floats in [0, 1]."""
+    bytes_ = np.uint8(255 * painting)
+    found, wanted = map(jax.tree.leaves, map(tiny.read_style, (jnp.asarray(bytes_), bytes_)))
+    for each, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(each, other)
+
+
+def test_networks_of_constants_within_jit(tiny, content):
+    """Features of a picture at hand, as a loss has them, are traced with all the rest."""
+    batch = jnp.asarray(content)[None]
+    wanted = tiny.decoders["decoder2"](tiny.encoder.encode(batch, 2)).sum()
+
+    @jax.jit
+    def compiled(number):
+        return number * tiny.decoders["decoder2"](tiny.encoder.encode(batch, 2)).sum()
+
+    np.testing.assert_allclose(compiled(1.0), wanted, rtol=1e-5)
 
 
 def test_no_levels_change_nothing(tiny, style, content):

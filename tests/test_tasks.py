@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from wct._errors import WctError
 from wct._manifest import Manifest, Record, finished
-from wct._tasks import find_files, is_picture, plan_sidecars, plan_tasks
+from wct._tasks import find_files, is_picture, plan_sidecars, plan_tasks, refuse_clashes
 
 NAMES = [f"class{index % 7}/picture {index}.jpg" for index in range(3000)]
 
@@ -65,9 +65,17 @@ def test_too_many_styles(per_image):
         plan(NAMES[:1], per_image=per_image)
 
 
-def test_two_pictures_of_one_name():
+def refuse(*made):
+    refuse_clashes(made, lambda name: name == "own.json")
+
+
+def test_names_that_clash():
+    refuse(("a/b.jpg", "a/b.png"), ("a/b.json", "a/b.json"), ("b/own.json", "b/own.json"))
+    refuse(("a/b.json", "a/b-1.json"), ("a/b.json", "a/b-2.json"))
     with pytest.raises(WctError, match=r"a/b\.jpg and a/b\.png would both become a/b\.png: rename"):
-        plan(["a/b.jpg", "a/b.png"])
+        refuse(("a/b.jpg", "a/b.png"), ("a/b.png", "a/b.png"))
+    with pytest.raises(WctError, match=r"own\.json would become own\.json, which a data set has"):
+        refuse(("own.json", "own.json"))
 
 
 def test_files_are_found_at_any_depth(tmp_path):
@@ -137,7 +145,10 @@ def test_a_torn_line_is_dropped(tmp_path, kept):
     assert list(finished(tmp_path)) == ["a-1.png", "a-2.png"]
 
 
-def test_a_line_that_is_none(tmp_path):
-    (tmp_path / "manifest.jsonl").write_text("{]\n")
+@pytest.mark.parametrize("line", ["{]", "3", '{"output": "dog.png", "more": 1}'])
+def test_a_line_that_is_none(tmp_path, line):
+    (tmp_path / "manifest-train.jsonl").write_text("not a data set's own\n")
+    assert not finished(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text(f"{line}\n")
     with pytest.raises(WctError, match=r"line 1 of .*manifest\.jsonl is no record"):
         finished(tmp_path)

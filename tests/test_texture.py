@@ -78,6 +78,8 @@ def test_a_seamless_texture_continues_itself(tiny):
 def test_what_cannot_be_done(tiny):
     with pytest.raises(WctError, match="at least 1, not 0, 5 and 3"):
         wct.texture(STYLE, (0, 5), model=tiny)
+    with pytest.raises(WctError, match="seed must be at least 0, not -1"):
+        wct.texture(STYLE, (8, 8), seed=-1, model=tiny)
     with pytest.raises(WctError, match="multiples of 16, but 64 × 70 are not"):
         wct.texture(STYLE, (64, 70), seamless=True, model=tiny)
 

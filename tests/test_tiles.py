@@ -380,6 +380,30 @@ def test_what_was_interrupted_goes_on(tiny, tmp_path):
     assert not list(folder.iterdir())
 
 
+def test_what_could_not_be_written_goes_on(tiny, tmp_path):
+    content, painting = np.uint8(255 * picture(*SMALL, 1)), picture(64, 80, 2)
+    folder, target = tmp_path / "scratch", tmp_path / "there" / "result.png"
+    run = partial(
+        wct.stylize, content, painting, model=tiny, levels=SMALL_LEVELS, tile=SMALL_TILE,
+        scratch=folder, output=target,
+    )  # fmt: skip
+
+    def remove(share):
+        if share == 1:
+            target.parent.rmdir()
+
+    target.parent.mkdir()
+    with pytest.raises(ImageError, match="Cannot write"):
+        run(progress=remove)
+    target.parent.mkdir()
+    shares = []
+    run(progress=shares.append)
+    assert shares[0] > 0.5
+    wanted = wct.stylize(content, painting, model=tiny, levels=SMALL_LEVELS, tile=SMALL_TILE)
+    np.testing.assert_array_equal(np.asarray(Image.open(target)), wanted)
+    assert not list(folder.iterdir())
+
+
 def test_other_pictures_do_not_go_on_from_it(tiny, tmp_path):
     content, painting = picture(*SMALL, 1), picture(64, 80, 2)
 
@@ -497,6 +521,7 @@ def test_tiles_are_chosen_by_the_budget():
     assert sides == sorted(sides)
     assert len(set(sides)) > 2
     assert choose((4000, 4000), vgg, budget=40e9) is None
+    assert choose((2000, 2000), lite, budget=3e9, beside=4 * 16) is not None
     with pytest.raises(WctError, match=r"4000 × 4000 pixels needs 0\.9 GB .* 0\.5 GB are allowed"):
         choose((4000, 4000), vgg, budget=0.5e9)
 

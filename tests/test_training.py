@@ -168,6 +168,12 @@ def test_a_narrow_student_carries_colours_to_the_deepest_level(teacher_file, cro
     assert reserved < 0.7 * unexplained()
 
 
+def test_doubling_is_upsampling():
+    features = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    for found, wanted in zip(start.double(jnp.asarray(features)), features, strict=True):
+        np.testing.assert_array_equal(found, oracle.upsample(wanted))
+
+
 def test_a_decoder_is_fitted_where_one_layer_can_invert(crops):
     encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
     bias = encoder.layers["conv1_1"].bias

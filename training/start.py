@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from flax import nnx
+from jaxtyping import Array
 
 from wct._convolution import halve
 from wct._layers import layer_names
-from wct._networks import Convolution, Decoder, Encoder, double
+from wct._networks import Convolution, Decoder, Encoder
 
 _SAMPLES = 40_000
 _REFITS = 3
@@ -175,3 +176,8 @@ def in_batches(function, features: np.ndarray, size: int = 8) -> np.ndarray:
     return np.concatenate(
         [np.asarray(compiled(features[i : i + size])) for i in range(0, len(features), size)]
     )
+
+
+def double(features: Array) -> Array:
+    """Nearest-neighbour upsampling by two, NHWC."""
+    return jnp.repeat(jnp.repeat(features, 2, axis=1), 2, axis=2)

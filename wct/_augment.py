@@ -15,6 +15,7 @@ from ._errors import WctError
 from ._loaded import load_bank, load_stylizer
 from ._models import find_model
 from ._recipe import Recipe, Share
+from ._reuse import has_tracers
 from ._style import Style
 from ._stylizer import Batch, Stylizer, as_batch
 
@@ -71,6 +72,8 @@ def augment(
     for name, share in shares.items():
         if not isinstance(share, Tracer) and not 0 <= share <= 1:
             raise WctError(f"{name} must be from 0 to 1, not {share}")
+    if not has_tracers(low, high) and low > high:
+        raise WctError(f"alpha must be a range such as (0.3, 1), not {alpha}")
     stylizer = stylizer or _load(load_stylizer)
     bank = bank or _load(load_bank)
     if bank.levels[0].mean.ndim != 2:
@@ -80,7 +83,7 @@ def augment(
     def repaint(place: Array, image: Array) -> Array:
         chance, strength, pick = jax.random.split(jax.random.fold_in(key, place), 3)
         style = _draw_style(pick, bank, mixing)
-        scale = jax.random.uniform(strength, minval=low, maxval=high)
+        scale = jax.random.uniform(strength, dtype=jnp.float32, minval=low, maxval=high)
         alphas = tuple(scale * step.alpha for step in recipe.steps())
         repainted = stylizer(image[None], style, replace(recipe, alpha=alphas))[0]
         return jnp.where(jax.random.bernoulli(chance, probability), repainted, image)
@@ -105,7 +108,8 @@ def _draw_style(key: Array, bank: Style, mixing: Share) -> Style:
     """
     pick, mix, share = jax.random.split(key, 3)
     first, second = jax.random.randint(pick, (2,), 0, len(bank.levels[0].mean))
-    weight = jnp.where(jax.random.bernoulli(mix, mixing), jax.random.uniform(share), 0)
+    between = jax.random.uniform(share, dtype=jnp.float32)
+    weight = jnp.where(jax.random.bernoulli(mix, mixing), between, 0)
     return jax.tree.map(
         lambda values: values[first] + weight * (values[second] - values[first]), bank
     )

@@ -80,7 +80,7 @@ def measure_speed(
 
     Recipe.preset(preset)
     find_model(model)
-    for name, number in {"batch": batch, "repeats": repeats, "size": min(sizes, default=1)}.items():
+    for name, number in {"batch": batch, "repeats": repeats, "size": min(sizes, default=0)}.items():
         if number < 1:
             raise WctError(f"{name} must be at least 1, not {number}")
     for size in sizes:

@@ -1,4 +1,10 @@
-"""The sizes of canvases: few, as programs are compiled for each; a picture is put on the next."""
+"""The sizes of canvases: few, as programs are compiled for each; a picture is put on the next.
+
+Beyond the picture a canvas has its reflection.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 from ._layers import LEVELS, stride
 
@@ -19,3 +25,15 @@ def to_bucket(length: int) -> int:
     octave = 2 ** (length - 1).bit_length()
     step = max(octave // (2 * _STEPS), _CELL)
     return -(-length // step) * step
+
+
+def reflected(positions: Any, length: Any, maximum: Callable[[Any, Any], Any] = max) -> Any:
+    """Return the positions, less than a length, of which others are the reflections.
+
+    Args:
+        positions: Positions along an axis, of NumPy or JAX.
+        length: The length, a number or an array.
+        maximum: What returns the greater of two lengths.
+    """
+    last = length - 1
+    return last - abs(positions % maximum(2 * last, 1) - last)

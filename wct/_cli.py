@@ -3,9 +3,11 @@
 import atexit
 import contextlib
 import dataclasses
+import errno
 import gc
 import io
 import json
+import os
 import signal
 import sys
 import threading
@@ -25,7 +27,7 @@ from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
 from ._version import __version__
-from ._write import find_format, refuse_existing, write_image
+from ._write import check_target, find_format, write_image
 
 
 class _Group(click.Group):
@@ -36,6 +38,12 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except WctError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
+        except OSError as error:  # of standard output, as those of files are told of otherwise
+            if error.errno != errno.EPIPE:  # that is click's
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written
+                reason = error.strerror or error
+                raise click.ClickException(f"cannot write the output: {reason}") from error
+            raise
 
 
 _weights = argument_of(
@@ -143,8 +151,7 @@ def stylize(
     Example: wct stylize photo.jpg painting.jpg -o result.png
     """
     styles = (style, *others)
-    if (content, *styles).count("-") > 1:
-        raise click.UsageError("only one picture can be read from standard input")
+    _read_once(content, *styles)
     if output is None:
         output = "-" if content == "-" else f"{Path(content).stem}-{Path(style).stem}.png"
     with _progress() as progress:
@@ -160,6 +167,8 @@ def stylize(
         )
     if result is None:
         click.echo(output)
+    elif sys.stdout is None:
+        raise WctError("standard output is closed: name a file for the result (-o)")
     else:
         write_image(result, sys.stdout.buffer, format="png")
 
@@ -192,11 +201,11 @@ def texture(
 
     Example: wct texture painting.jpg --size 256,1024 --seamless
     """
+    _read_once(*styles)
     if len(size) != 2:
         raise click.UsageError(f"--size takes height and width, not {len(size)} numbers")
     find_format(output)
-    if not overwrite:
-        refuse_existing(Path(output))
+    check_target(Path(output), overwrite=overwrite)
     with _progress() as progress:
         result = make_texture(
             [_source(each) for each in styles],
@@ -228,10 +237,10 @@ def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any)
 
     Example: wct style painting.jpg drawing.jpg -o painter.safetensors
     """
+    _read_once(*images)
     if Path(output).suffix != ".safetensors":
         raise click.UsageError(f"a style is a .safetensors file, but the output is {output!r}")
-    if not overwrite:
-        refuse_existing(Path(output))
+    check_target(Path(output), overwrite=overwrite)
     measure_style(*map(_source, images), **options).save(output, overwrite=overwrite)
     click.echo(output)
 
@@ -251,8 +260,7 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
     Example: wct demo
     """
     find_format(output)
-    if not overwrite:
-        refuse_existing(Path(output))
+    check_target(Path(output), overwrite=overwrite)
     from ._demo import draw_sheet
 
     with _progress() as progress:
@@ -332,6 +340,11 @@ def _masks(masks: tuple[str, ...], labels: str | None) -> Sequence[Any] | None:
     from ._masks import split_labels
 
     return split_labels(labels)
+
+
+def _read_once(*sources: str) -> None:
+    if sources.count("-") > 1:
+        raise click.UsageError("only one picture can be read from standard input")
 
 
 def _source(argument: str) -> str | IO[bytes]:

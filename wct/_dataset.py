@@ -19,9 +19,9 @@ from filelock import FileLock, Timeout
 from ._errors import ImageError, WctError
 from ._loaded import find_stylizer
 from ._local import Files, Job, make_folder, repaint_here
-from ._manifest import Manifest, Record, finished
+from ._manifest import Manifest, Record, finished, is_manifest
 from ._memory import DEFAULT_MEMORY, read_memory
-from ._tasks import find_files, is_picture, plan_sidecars, plan_tasks
+from ._tasks import find_files, is_picture, plan_sidecars, plan_tasks, refuse_clashes
 from ._write import find_format, new_file, write_file
 
 if TYPE_CHECKING:  # it imports jax, which takes seconds: `wct --help` must not wait for it
@@ -146,8 +146,9 @@ def stylize_dataset(
     part, parts = shard or (1, 1)
     if not 1 <= part <= parts:
         raise WctError(f"there is no part {part} of {parts}: parts are 1 to {parts}")
-    if target.resolve().is_relative_to(source.resolve()):
-        raise WctError(f"the output {target} is in the content's folder: choose another one")
+    for folder in (source, Path(styles)):
+        if target.resolve().is_relative_to(folder.resolve()):
+            raise WctError(f"the output {target} is in the folder {folder}: choose another one")
     strengths = _range(alpha)
     recipe = Recipe.preset(preset, levels=levels, detail=detail)
     stylizer = find_stylizer(model)
@@ -158,19 +159,23 @@ def stylize_dataset(
     if not pictures:
         raise WctError(f"there are no pictures in {source}")
     origin = open_source(Path(styles))
-    tasks = plan_tasks(
-        pictures,
-        len(origin.names),
-        seed=seed,
-        per_image=styles_per_image,
-        alpha=strengths,
-        suffix=suffix,
+    tasks = list(
+        plan_tasks(
+            pictures,
+            len(origin.names),
+            seed=seed,
+            per_image=styles_per_image,
+            alpha=strengths,
+            suffix=suffix,
+        )
     )
+    beside = sorted(set(files) - set(pictures))
+    copies = list(plan_sidecars(beside, pictures, styles_per_image))
     # Every part plans all, so that each finds names that clash, and then does its own.
+    refuse_clashes([*((task.content, task.output) for task in tasks), *copies], _is_own)
+    copies = copies[part - 1 :: parts]
     jobs = [Job(name, tuple(group)) for name, group in groupby(tasks, lambda task: task.content)]
     jobs = jobs[part - 1 :: parts]
-    beside = sorted(set(files) - set(pictures))
-    copies = list(plan_sidecars(beside, pictures, styles_per_image))[part - 1 :: parts]
     settings = {
         "format": "wct-dataset",
         "model": stylizer.mark,
@@ -284,6 +289,11 @@ def _claimed(
         yield
     finally:
         lock.release()
+
+
+def _is_own(name: str) -> bool:
+    """Tell whether a data set has a file of its own of that name."""
+    return name in (_SETTINGS, _BANK) or is_manifest(name)
 
 
 def _copy(origin: Path, copy: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._border import Size, edges
-from ._padding import reflected
+from ._buckets import reflected
 
 
 def renew(
@@ -55,7 +55,7 @@ def mirror(
     for axis, length in enumerate(size, start=1):
         lines = memory.swapaxes(0, axis)
         beyond = np.arange(len(lines)) >= length
-        lines[beyond] = lines[reflected(np.flatnonzero(beyond), length, max)]
+        lines[beyond] = lines[reflected(np.flatnonzero(beyond), length)]
     return canvas
 
 

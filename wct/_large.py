@@ -33,6 +33,7 @@ def repaint_large(
     files: Scratch,
     scratch: str | os.PathLike[str] | None,
     paste: Callable[[np.ndarray, Area], object],
+    finish: Callable[[], object],
     progress: Callable[[float], object] | None,
 ) -> None:
     """Repaint a picture in bands.
@@ -47,6 +48,7 @@ def repaint_large(
         files: Where intermediate pictures are.
         scratch: A directory for checkpoints, or None.
         paste: Takes parts of the result, as in `repaint_tiles`.
+        finish: Called when all parts are there; until it is done, checkpoints stay.
         progress: Called with the share of the work that is done.
 
     Raises:
@@ -67,6 +69,7 @@ def repaint_large(
             stylizer, pixels, style, recipe,
             tile=tile, scratch=files, paste=paste, masks=regions, progress=progress,
         )  # fmt: skip
+        finish()
 
 
 @contextlib.contextmanager
@@ -91,8 +94,8 @@ def _checkpoints(directory: Path, key: str) -> Iterator[Path]:
             unfinished.unlink()
         lock.release()
         raise
+    shutil.rmtree(folder)  # while it is locked: nobody is to begin in it
     lock.release()
-    shutil.rmtree(folder)
 
 
 def _digest(stylizer: Stylizer, style: Style, recipe: Recipe, *pictures: np.ndarray) -> str:

@@ -125,9 +125,11 @@ def restyle(
     if cells is None:
         [affine] = maps
         return features, affine
-    mapped = [with_room(features, NO_ROOM, each) for each in maps]
-    result = _blend(features, mapped, cells)
-    leave(*mapped)
+    result = _uncovered(features, cells)
+    for affine, cell in zip(maps, cells, strict=True):
+        mapped = with_room(features, NO_ROOM, affine)
+        result = _cover(result, mapped, cell)
+        leave(mapped)
     return result, None
 
 
@@ -176,11 +178,13 @@ def give_back_detail(
 
 
 @jax.jit
-def _blend(features: Features, mapped: list[Features], cells: Cells) -> Features:
-    result = (1 - cells.sum(0))[..., None] * features
-    for each, cell in zip(mapped, cells, strict=True):
-        result = result + cell[..., None] * each
-    return result
+def _uncovered(features: Features, cells: Cells) -> Features:
+    return (1 - cells.sum(0))[..., None] * features
+
+
+@partial(jax.jit, donate_argnames="result")
+def _cover(result: Features, mapped: Features, cell: Array) -> Features:
+    return result + cell[..., None] * mapped
 
 
 def _take(tree, index):

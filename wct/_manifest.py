@@ -3,14 +3,16 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ._errors import WctError
 
 _NAME = "manifest"
+_NAMES = re.compile(_NAME + r"(-\d+-of-\d+)?\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -93,21 +95,26 @@ class Manifest:
             raise WctError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
-def finished(folder: Path) -> dict[str, str]:
+def finished(folder: Path) -> dict[str, str | None]:
     """Return what all manifests of a folder tell of: the files that were made, and their sha256.
 
     Raises:
         WctError: A manifest cannot be read.
     """
     found = {}
-    for path in sorted(folder.glob(f"{_NAME}*.jsonl")):
+    for path in sorted(path for path in folder.iterdir() if is_manifest(path.name)):
         for record in _read(path):
-            if "output" in record:
-                found[record["output"]] = record["sha256"]
+            if record.output is not None:
+                found[record.output] = record.sha256
     return found
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
+def is_manifest(name: str) -> bool:
+    """Tell whether a file of a data set's folder is a manifest, by its name."""
+    return _NAMES.fullmatch(name) is not None
+
+
+def _read(path: Path) -> Iterator[Record]:
     try:
         lines = path.read_text("utf-8").splitlines(keepends=True)
     except OSError as error:
@@ -116,6 +123,6 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
         if not line.endswith("\n"):
             return  # another process is writing it
         try:
-            yield json.loads(line)
-        except ValueError as error:
+            yield Record(**{"alpha": None} | json.loads(line))
+        except (ValueError, TypeError) as error:
             raise WctError(f"line {number} of {path} is no record: mend or remove it") from error

@@ -57,6 +57,7 @@ def choose_tile(
     budget: float,
     tile: int | None,
     held: float = GIVEN_BACK,
+    beside: float = 0,
 ) -> int | None:
     """Return the tile for a picture, the side of a square of as many pixels, or None for the whole.
 
@@ -66,7 +67,8 @@ def choose_tile(
         levels: The levels of the chain.
         budget: Bytes of memory.
         tile: The side that the user wants.
-        held: Bytes for each pixel of the picture that are held, besides the networks' work.
+        held: Bytes for each pixel of a picture in bands that are held, besides the networks' work.
+        beside: Such bytes of any picture.
 
     Raises:
         WctError: The memory does not suffice, or the tile is too small.
@@ -78,9 +80,9 @@ def choose_tile(
         if tile < least:
             raise WctError(f"tile must be at least {least} for these levels, not {tile}")
         return None if tile >= max(size) else tile
-    if _whole(prod(map(to_bucket, size)), widths) <= budget:
+    if _whole(prod(map(to_bucket, size)), widths) + prod(size) * beside <= budget:
         return None
-    at_rest = prod(size) * held
+    at_rest = prod(size) * (held + beside)
     for side in range(_MOST, least - 1, -16):
         if _in_tiles(side * side, widths) + at_rest <= budget:
             return side

@@ -199,12 +199,5 @@ class Decoder(nnx.Module):
         ]
 
 
-def double(
-    features: Float[Array, "batch height width channels"],
-) -> Float[Array, "batch _ _ channels"]:
-    """Nearest-neighbour upsampling by two."""
-    return jnp.repeat(jnp.repeat(features, 2, axis=1), 2, axis=2)
-
-
 def _starts_block(name: str) -> bool:
     return name.endswith("_1")

@@ -1,15 +1,13 @@
 """Pictures of any size on canvases of few sizes: filled by reflection, left out of moments."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._border import Length, Size
-from ._buckets import to_bucket, to_cells
+from ._border import Size
+from ._buckets import reflected, to_bucket, to_cells
 from ._layers import LEVELS, stride
 
 
@@ -48,18 +46,6 @@ def mirror(
         source = reflected(jnp.arange(canvas.shape[axis]), length, jnp.maximum)
         canvas = jnp.take(canvas, source, axis=axis)
     return canvas
-
-
-def reflected(positions: Any, length: Length, maximum: Callable[[Length, Length], Length]) -> Any:
-    """Return the positions, less than a length, of which others are the reflections.
-
-    Args:
-        positions: Positions from 0 on.
-        length: The length.
-        maximum: What returns the greater of two numbers, which may be traced.
-    """
-    last = length - 1
-    return last - abs(positions % maximum(2 * last, 1) - last)
 
 
 def coverage(

@@ -134,7 +134,7 @@ DEFAULT = "balanced"
 def check_levels(levels: Sequence[int]) -> None:
     """Raise a `WctError` if there is no such level."""
     for level in levels:
-        if level not in LEVELS:
+        if level not in LEVELS or not isinstance(level, int | np.integer):
             raise WctError(f"there is no level {level!r}: levels are 1 to 5")
 
 
@@ -156,6 +156,8 @@ def _by_level(
             raise WctError(f"{name} must be from 0 to 1, not {share}")
     # Those that are known stay NumPy's, so that nothing is compiled for them.
     return [
-        share if isinstance(share, jax.Array) else cast("Strength", np.array(share, np.float32))
+        share.astype(np.float32)
+        if isinstance(share, jax.Array)
+        else cast("Strength", np.array(share, np.float32))
         for share in shares
     ]

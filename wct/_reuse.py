@@ -8,12 +8,13 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+import numpy as np
+from jax.core import Tracer, eval_context
 from jaxtyping import Array
 
 Spares = list[Array]
@@ -48,7 +49,7 @@ def leave(*arrays: Array) -> None:
     spares = _here.spares
     if spares is None:
         return
-    spares += [array for array in arrays if not is_traced(array) and _is_large(array)]
+    spares += [array for array in arrays if _is_large(array) and not is_traced(array)]
     spares.sort(key=lambda array: array.nbytes)
     while spares and sum(array.nbytes for array in spares) > _KEPT * spares[-1].nbytes:
         del spares[0]
@@ -100,5 +101,19 @@ def _is_large(array: Array) -> bool:
 
 
 def is_traced(*trees: Any) -> bool:
+    """Tell whether what is made of these trees is being traced.
+
+    So it is if a part of them is, and within `jax.jit` whatever they are.
+    """
+    return has_tracers(trees) or has_tracers(jax.device_put(_number()))
+
+
+def has_tracers(*trees: Any) -> bool:
     """Tell whether what is in these trees is being traced, in part at least."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+@cache
+def _number() -> Array:
+    with eval_context():
+        return jax.device_put(np.float32(0))

@@ -34,7 +34,7 @@ class Scratch:
             WctError: There is no room for it.
         """
         folder = tempfile.gettempdir() if self.folder is None else self.folder
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = _bytes(shape, dtype)
         try:
             if name is None or self.folder is None:
                 file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
@@ -63,10 +63,11 @@ class Scratch:
             (self.folder / name).unlink(missing_ok=True)
 
     def find(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
-        """Return the checkpoint of this name, or None."""
-        if self.folder is None or not (self.folder / name).is_file():
+        """Return the checkpoint of this name, or None if there is none of this size."""
+        path = None if self.folder is None else self.folder / name
+        if path is None or not path.is_file() or path.stat().st_size != _bytes(shape, dtype):
             return None
-        return self._map((self.folder / name).open("r+b"), shape, dtype)
+        return self._map(path.open("r+b"), shape, dtype)
 
     def write(self, array: np.ndarray, part: np.ndarray, area: tuple[slice, slice]) -> None:
         """Write a part of an array that was made here, `(height, width, channels)`.
@@ -100,6 +101,10 @@ class _Mapped(NamedTuple):
 
     at: int
     file: BinaryIO
+
+
+def _bytes(shape: tuple[int, ...], dtype: type) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
 
 
 def _reserve(file: int, size: int) -> None:

@@ -15,13 +15,14 @@ import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
-from jax.core import Tracer, eval_context
+from jax.core import eval_context
 from jaxtyping import Array
 
 from ._errors import WctError, WeightsError
 from ._layers import LEVELS
 from ._models import STYLES, find_model, model_files, read_file
 from ._moments import Moments
+from ._reuse import has_tracers
 from ._transform import coloring
 from ._write import write_file
 
@@ -72,7 +73,7 @@ class Style:
             solver: By what the roots Σ^(1/2) are taken; None for no roots.
         """
         moments = [self.levels[level - 1] for level in levels]
-        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(moments)):
+        if has_tracers(moments):
             return _make_ready(moments, solver)
         key = *levels, solver
         if key not in self._ready:

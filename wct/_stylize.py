@@ -38,7 +38,7 @@ from ._memory import (
 from ._scratch import Scratch
 from ._strips import read_strips, write_strips
 from ._styles import StyleReader
-from ._write import find_format, refuse_existing, write_image
+from ._write import check_target, find_format, write_image
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._chain import Patches
@@ -146,7 +146,7 @@ def stylize(
     from ._large import repaint_large
     from ._masks import count_styles, feathered, read_mask
     from ._mixing import stack_styles
-    from ._recipe import Recipe
+    from ._recipe import Recipe, check_levels
 
     if refine < 0:
         raise WctError(f"refine must be at least 0 steps, not {refine}")
@@ -154,26 +154,31 @@ def stylize(
         raise WctError("refinement is towards one style: give masks or refine, not both")
     if not 0 <= feather < float("inf"):
         raise WctError(f"feather must be at least 0 pixels, not {feather}")
+    if feather and masks is None:
+        raise WctError("feather is for masks: give masks too")
     if size is not None and size < 1:
         raise WctError(f"size must be at least 1 pixel, not {size}")
     check_colors(colors)
     if output is not None:
         find_format(output)
-        if not overwrite:
-            refuse_existing(Path(output))
+        check_target(Path(output), overwrite=overwrite)
     recipe = Recipe.preset(
         preset, alpha=alpha, levels=levels, detail=detail, transform=transform, ridge=ridge,
         solver=solver,
     )  # fmt: skip
+    check_levels(swap or ())
+    if not set(swap or ()) <= set(recipe.levels):
+        raise WctError(f"swap {list(swap or ())} is for levels that run: {list(recipe.levels)}")
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
     files = Scratch()
     shape, read = _open_content(content, allow_large)
     shape = shape if size is None else fit(shape, size)
     held = GIVEN_BACK if output is None else WRITTEN
-    held += MASK * len(masks or ()) + (0 if size is None else RESIZED)
-    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held)
-    left = left_by(shape, budget, tile, held)
+    held += 0 if size is None else RESIZED
+    beside = 0 if masks is None else MASK * len(masks)
+    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held, beside)
+    left = left_by(shape, budget, tile, held + beside)
     reader = StyleReader(stylizer, style_size, left, allow_large)
     if side is not None and (swap is not None or refine):
         raise WctError(
@@ -210,6 +215,14 @@ def stylize(
             result = with_chroma_of(to_floats(pixels[area]), result)
         repainted[area] = result if repainted.dtype == np.float32 else to_bytes(result)
 
+    def write() -> None:
+        if output is None:
+            return
+        if side is None:
+            write_image(picture.like(repainted), output, overwrite=overwrite)
+        else:
+            write_strips(picture, repainted, Path(output), overwrite=overwrite)
+
     with telling():
         if side is None:
             result = _repaint_whole(
@@ -217,18 +230,14 @@ def stylize(
             )
             for rows in strips(len(result)):
                 paste(result[rows], rows)
+            write()
         else:
             repaint_large(
                 stylizer, pixels, found, recipe, regions,
-                tile=side, files=files, scratch=scratch, paste=paste, progress=progress,
+                tile=side, files=files, scratch=scratch, paste=paste, finish=write,
+                progress=progress,
             )  # fmt: skip
-    if output is None:
-        return picture.like(repainted)
-    if side is None:
-        write_image(picture.like(repainted), output, overwrite=overwrite)
-    else:
-        write_strips(picture, repainted, Path(output), overwrite=overwrite)
-    return None
+    return picture.like(repainted) if output is None else None
 
 
 def _open_content(

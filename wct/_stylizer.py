@@ -242,24 +242,25 @@ class Stylizer(nnx.Module):
         return steps
 
 
-def as_batch(images: Batch) -> Float[Array, "batch height width 3"]:
+def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]:
     """Return images as a JAX array, on the device.
 
     Raises:
         ImageError: They are no batch of float RGB images.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+    is_batch = images.ndim == 4 and images.shape[-1] == 3 and 0 not in images.shape
+    if not is_batch or not jnp.issubdtype(images.dtype, jnp.floating):
         raise ImageError(
             "images must be floats from 0 to 1 of shape (batch, height, width, 3), not "
             f"{images.dtype} of {images.shape}"
         )
-    if isinstance(images, jax.Array):
-        return images
-    return jax.device_put(images.astype(np.float32, copy=False))
+    if isinstance(images, np.ndarray):
+        return jax.device_put(images.astype(np.float32, copy=False))
+    return images.astype(jnp.float32)
 
 
 def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Array, "1 _ _ 3"]:
     """Return a picture as a batch of one."""
-    if isinstance(image, jax.Array):
-        return cast("Array", image)[None]
+    if isinstance(image, jax.Array) and jnp.issubdtype(image.dtype, jnp.floating):
+        return as_batch(cast("Array", image)[None])
     return jax.device_put(read_image(image).pixels[None])

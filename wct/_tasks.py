@@ -6,7 +6,7 @@ any order and on any machine, comes out the same.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -92,17 +92,13 @@ def plan_tasks(
         suffix: Of the results, with the dot.
 
     Raises:
-        WctError: There are fewer styles than that, or two results would have one name.
+        WctError: There are fewer styles than that.
     """
     if not 1 <= per_image <= styles:
         raise WctError(f"{per_image} styles a picture of {styles}: give from 1 to {styles}")
-    origins: dict[str, str] = {}
     for content in contents:
         for count, (style, share) in enumerate(_draw(content, styles, seed, per_image), start=1):
             output = _renamed(content, suffix, count if per_image > 1 else None)
-            first = origins.setdefault(output, content)
-            if first != content:
-                raise WctError(f"{first} and {content} would both become {output}: rename one")
             strength = None if alpha is None else alpha[0] + (alpha[1] - alpha[0]) * share
             yield Task(content, style, strength, output)
 
@@ -123,6 +119,28 @@ def plan_sidecars(
         else:
             for count in range(1, per_image + 1):
                 yield path, f"{owner}-{count}{path[len(owner) :]}"
+
+
+def refuse_clashes(made: Iterable[tuple[str, str]], own: Callable[[str], bool]) -> None:
+    """Make sure that each file of the output has a name to itself.
+
+    Args:
+        made: Files of the content, each with what becomes of it.
+        own: Tells which names of the output are the data set's own.
+
+    Raises:
+        WctError: It has not.
+    """
+    origins: dict[str, str] = {}
+    for content, output in made:
+        if own(output):
+            raise WctError(f"{content} would become {output}, which a data set has: rename it")
+        first = origins.setdefault(output, content)
+        if first != content:
+            raise WctError(
+                f"{first} and {content} would both become {output}: rename one, or choose another "
+                "format"
+            )
 
 
 def _renamed(content: str, suffix: str, count: int | None) -> str:

@@ -71,6 +71,8 @@ def texture(
     height, width = size
     if min(height, width, passes) < 1:
         raise WctError(f"size and passes must be at least 1, not {height}, {width} and {passes}")
+    if seed < 0:
+        raise WctError(f"seed must be at least 0, not {seed}")
     if seamless and (height % _CELL or width % _CELL):
         raise WctError(
             f"sides of a seamless texture are multiples of {_CELL}, but {height} × {width} are not"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._buckets import to_cells
+from ._buckets import reflected, to_cells
 from ._image import to_floats
 from ._layers import LEVELS, layer_names, stride
 
@@ -136,7 +136,7 @@ def cut(picture: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
         if span.start >= 0 and span.stop <= length:
             part = part[(slice(None),) * axis + (slice(span.start, span.stop),)]
         else:
-            part = part.take(_reflected(span, length), axis)
+            part = part.take(reflected(np.arange(span.start, span.stop), length), axis)
     return to_floats(part)
 
 
@@ -164,9 +164,3 @@ def own_cells(rows: Span, columns: Span, size: tuple[int, int], level: int) -> n
 def reach(level: int) -> int:
     """Pixels from which a level's features can be influenced, or are decoded."""
     return sum(stride(int(name[4])) for name in layer_names(level))
-
-
-def _reflected(span: Span, length: int) -> np.ndarray:
-    period = max(2 * (length - 1), 1)
-    position = np.arange(span.start, span.stop) % period
-    return np.minimum(position, period - position)

@@ -104,10 +104,18 @@ def find_format(
     return _FORMATS[suffix]
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise an `ImageError` if there is a file of that name."""
-    if path.exists():
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Find out before the work whether a file can be written when it is done.
+
+    Raises:
+        ImageError: There is a file of that name and `overwrite` is not set, or no directory for it.
+    """
+    if path.is_dir():
+        raise ImageError(f"Cannot write {path}: it is a directory.")
+    if not overwrite and os.path.lexists(path):
         raise _taken(path)
+    if not path.parent.is_dir():
+        raise ImageError(f"Cannot write {path}: there is no directory {path.parent}.")
 
 
 def _taken(path: Path) -> ImageError:
