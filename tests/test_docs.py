@@ -27,7 +27,10 @@ from wct._scene import draw_scene
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("**/*.md"))
-RUN = ("index.md", "quickstart.md", "control.md", "large.md", "augment.md", "benchmarks.md")
+RUN = (
+    "../README.md", "index.md", "quickstart.md", "control.md", "large.md", "augment.md",
+    "benchmarks.md",
+)  # fmt: skip
 PAINTINGS = {"painting": "mosaic", "other": "strokes"}
 PUBLIC = [name for name in wct.__all__ if not name.startswith("__")]
 DESCRIBED = [name for name in PUBLIC if callable(getattr(wct, name))]  # all but type aliases

@@ -70,7 +70,7 @@ def _run_options(command):
 
 @main.command()
 @_run_options
-@click.option("--teacher", type=_FILE, required=True, help="VGG-19's weights, safetensors.")
+@click.option("--teacher", type=_FILE, required=True, help="A file of VGG-19's weights.")
 @click.option("--model", type=_FOLDER, help="A model to go on from.")
 def distil(config: Path, images: tuple[Path, ...], run: Path, **options: Any) -> None:
     """Train an encoder of any widths from VGG-19's features, together with its decoders.

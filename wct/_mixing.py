@@ -43,6 +43,9 @@ def mix_styles(styles: Sequence[Style], weights: Sequence[Weight] | None = None)
         weights: How much of each, at least 0 and 1 in all: a number each, or five of them, for the
             levels 5 to 1. Equal shares by default.
 
+    Returns:
+        The mixture; with a weight of one, that style itself.
+
     Raises:
         WctError: The weights are not one for each style or do not add up to one, or the styles are
             of different models.
@@ -69,6 +72,9 @@ def stack_styles(styles: Sequence[Style]) -> Style:
 
     Args:
         styles: The styles, in the order of the masks.
+
+    Returns:
+        The styles, each at its index along the leading axis.
 
     Raises:
         WctError: There are none, or they are of different models.

@@ -88,7 +88,9 @@ class Convolution(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """VGG-19's convolutions up to relu5_1, for RGB images in [0, 1]; `rngs` as of `Convolution`.
+    """VGG-19's convolutions up to relu5_1, for RGB images in [0, 1].
+
+    With `rngs`, weights are random; without them they are abstract, to be filled.
 
     Attributes:
         widths: Channels of the five blocks.
@@ -130,7 +132,16 @@ class Encoder(nnx.Module):
     def encode(
         self, images: Float[Array, "batch height width 3"], level: int, *, size: Size | None = None
     ) -> Float[Array, "batch _ _ _"]:
-        """Encode images to the features of one level alone."""
+        """Encode images to the features of one level alone.
+
+        Args:
+            images: As for all levels.
+            level: The level, 1 … 5.
+            size: As for all levels.
+
+        Returns:
+            The features, `(batch, height / stride, width / stride, channels)`.
+        """
         [features] = run_layers(images, self.plan(level), size=size)
         return features
 
@@ -143,7 +154,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """The mirror image of the encoder from relu`level`_1 back to RGB; `rngs` as of `Convolution`.
+    """The mirror image of the encoder from relu`level`_1 back to RGB; `rngs` as of `Encoder`.
 
     Attributes:
         level: The level whose features it inverts, 1 … 5.
@@ -184,6 +195,9 @@ class Decoder(nnx.Module):
             features: Features of this level.
             size: How many of the rows and columns are a picture's, in cells, as of the encoder.
             affine: What maps the features before, if anything does.
+
+        Returns:
+            Images, `(batch, height · stride, width · stride, 3)`: not clipped.
         """
         [images] = run_layers(features, self.plan(), size=size, affine=affine)
         return images

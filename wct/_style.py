@@ -49,6 +49,9 @@ class Style:
         Args:
             model: The name of a model, or the path of a model directory.
 
+        Returns:
+            The styles, each at its index along the leading axis of the moments.
+
         Raises:
             WeightsError: There is no such model, it has no styles, or they are damaged.
         """
@@ -117,6 +120,12 @@ class Style:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Style":
         """Read a style from a file that `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The style.
 
         Raises:
             WctError: The file cannot be read, or holds no style.

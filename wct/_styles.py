@@ -44,6 +44,9 @@ def read_style(
         allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels, as of `stylize`.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
 
+    Returns:
+        The style; of several, each counts by its number of pixels.
+
     Raises:
         ImageError: A picture cannot be read, or an array is not one.
         WeightsError: There is no such model, or it is incomplete or damaged.

@@ -58,7 +58,10 @@ class Stylizer(nnx.Module):
         """Load a model.
 
         Args:
-            model: The name of a model that comes along, or the path of a model directory.
+            model: The name of a model, or the path of a model directory.
+
+        Returns:
+            A stylizer with all of the model's decoders.
 
         Raises:
             WeightsError: There is no such model, or it is incomplete or damaged.
@@ -83,6 +86,9 @@ class Stylizer(nnx.Module):
             mask: How much each pixel counts, from 0 to 1: the part of the picture to measure. Of
                 a jax array, the picture's size and these values are taken for granted.
 
+        Returns:
+            The moments at all levels.
+
         Raises:
             ImageError: The picture or the mask cannot be read, or the array is none.
         """
@@ -105,6 +111,9 @@ class Stylizer(nnx.Module):
         Args:
             image: The picture, as for `read_style`.
             levels: The levels at which patches are to be swapped.
+
+        Returns:
+            Whitened features `(height, width, channels)`, in cells, by level.
 
         Raises:
             ImageError: The picture cannot be read, or the array is none.
@@ -165,7 +174,20 @@ class Stylizer(nnx.Module):
     ) -> Iterator[Float[Array, "batch height width 3"]]:
         """Run the chain and yield the picture after each level, as decoded: not clipped.
 
-        Takes and raises what calling the stylizer does.
+        Args:
+            content: As of calling the stylizer, like all else.
+            style: The style.
+            recipe: How to.
+            masks: Regions.
+            patches: Patches to swap.
+
+        Yields:
+            `(batch, height, width, 3)`.
+
+        Raises:
+            ImageError: As of calling the stylizer.
+            WctError: Likewise.
+            WeightsError: Likewise.
         """
         _, height, width, _ = content.shape
         for canvas in repaint(*self._prepare(content, style, recipe, masks, patches)):
@@ -203,6 +225,9 @@ class Stylizer(nnx.Module):
             recipe: The recipe.
             regions: The number of regions, if there are any.
 
+        Returns:
+            What each of the recipe's levels takes, in their order.
+
         Raises:
             WctError: The recipe has a value that is out of range or unknown, or the style is of
                 another model or not one for each region.
@@ -227,6 +252,12 @@ class Stylizer(nnx.Module):
 
     def steps_of(self, recipe: Recipe) -> list[Step]:
         """Return what a recipe has this model do at each level.
+
+        Args:
+            recipe: The recipe.
+
+        Returns:
+            Level, strength and share of what is replaced, in the order of the recipe's levels.
 
         Raises:
             WctError: The recipe has a value that is out of range or unknown.

@@ -58,6 +58,9 @@ def texture(
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
         progress: Called after each pass with the share of the work that is done, up to 1.
 
+    Returns:
+        The texture, a Pillow image of mode RGB.
+
     Raises:
         ImageError: A picture cannot be read, or an array is not one.
         WeightsError: There is no such model, or it is incomplete or damaged.

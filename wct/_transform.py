@@ -41,14 +41,28 @@ class AffineMap:
     def __call__(
         self, features: Float[Array, "*sets height width channels"]
     ) -> Float[Array, "*sets height width channels"]:
-        """Map each feature vector."""
+        """Map each feature vector.
+
+        Args:
+            features: Feature vectors in the last axis.
+
+        Returns:
+            The mapped features, of the same shape.
+        """
         *sets, height, width, channels = features.shape
         vectors = features.reshape(*sets, height * width, channels)
         mapped = product(vectors, jnp.swapaxes(self.matrix, -1, -2))
         return (mapped + self.offset[..., None, :]).reshape(features.shape)
 
     def blend(self, strength: Float[Array, "*#sets"]) -> "AffineMap":
-        """Return f ↦ α (A f + b) + (1 − α) f, for the strength α in [0, 1]."""
+        """Return f ↦ α (A f + b) + (1 − α) f.
+
+        Args:
+            strength: α, from 0 to 1; one for all sets, or one for each.
+
+        Returns:
+            The map.
+        """
         shares = jnp.broadcast_to(strength, self.offset.shape[:-1])[..., None]
         kept = (1 - shares)[..., None] * identity(self.matrix)
         return AffineMap(shares[..., None] * self.matrix + kept, shares * self.offset)
@@ -147,6 +161,9 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
         style: Moments that the mapped features are to have.
         solver: `"eigh"` or `"newton-schulz"`, as for `whitening`.
 
+    Returns:
+        The map. For a content without variation it is constant: everything becomes m_s.
+
     References:
         I. Olkin, F. Pukelsheim, "The Distance between Two Random Vectors with Given Dispersion
         Matrices", 1982, theorem 4. M. Lu, H. Zhao, A. Yao, F. Xu, Y. Chen, X. Lin, "A Closed-form
@@ -167,6 +184,9 @@ def match_deviations(content: Moments, style: Moments) -> AffineMap:
     Args:
         content: Moments of the features that the map is for.
         style: Moments that each mapped channel is to have.
+
+    Returns:
+        The map, whose matrix is diagonal. For a content without variation it is constant.
 
     References:
         X. Huang, S. Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
@@ -189,6 +209,9 @@ def match_means(content: Moments, style: Moments) -> AffineMap:
     Args:
         content: Moments of the features that the map is for.
         style: Moments whose mean the mapped features are to have.
+
+    Returns:
+        The map, whose matrix is the identity.
     """
     return centred(identity(content.covariance), content, style)
 

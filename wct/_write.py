@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from ._errors import ImageError
-from ._image import ABOUT, SRGB, read_image, to_bytes
+from ._image import ABOUT, SRGB, is_deep, read_image, to_bytes
 from ._tiff import add_exif
 
 
@@ -70,7 +70,7 @@ def write_image(
             or cannot be written to.
     """
     name, options = find_format(target, format)
-    if not isinstance(image, Image.Image):
+    if not isinstance(image, Image.Image) or is_deep(image):
         image = Image.fromarray(to_bytes(read_image(image).stored))
     try:
         data = _encode(image, name, options)
