@@ -738,6 +738,13 @@ def test_other_modes_are_written(mode):
     assert Image.open(buffer).size == (3, 2)
 
 
+@pytest.mark.parametrize("values", [np.uint16([[0, 257, 65535]]), np.float32([[0, 1 / 255, 1]])])
+def test_deep_grey_is_written_as_it_looks(values):
+    buffer = io.BytesIO()
+    write_image(Image.fromarray(values), buffer, format="png")
+    np.testing.assert_array_equal(np.asarray(Image.open(buffer))[0, :, 0], [0, 1, 255])
+
+
 def test_equal_pictures_are_equal_files():
     script = (
         "import io, sys; from PIL import Image; from wct._write import write_image; "
