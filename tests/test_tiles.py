@@ -521,7 +521,8 @@ def test_tiles_are_chosen_by_the_budget():
     assert sides == sorted(sides)
     assert len(set(sides)) > 2
     assert choose((4000, 4000), vgg, budget=40e9) is None
-    assert choose((2000, 2000), lite, budget=3e9, beside=4 * 16) is not None
+    assert choose((1900, 1900), lite, budget=3e9, masks=2) is None
+    assert choose((1900, 1900), lite, budget=3e9, masks=3) is not None
     with pytest.raises(WctError, match=r"4000 × 4000 pixels needs 0\.9 GB .* 0\.5 GB are allowed"):
         choose((4000, 4000), vgg, budget=0.5e9)
 

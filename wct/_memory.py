@@ -35,6 +35,9 @@ GIVEN_BACK, WRITTEN = 14, 5
 RESIZED, MASK = 24, 16
 """The same for the picture as floats, if it is resized first, and for each mask."""
 
+_WHOLE_MASK = 50
+"""The same for each mask of a picture that is done whole."""
+
 
 def read_memory(memory: str | float) -> float:
     """Return a number of bytes from itself or from a text such as 3GB or 800 MB.
@@ -57,7 +60,7 @@ def choose_tile(
     budget: float,
     tile: int | None,
     held: float = GIVEN_BACK,
-    beside: float = 0,
+    masks: int = 0,
 ) -> int | None:
     """Return the tile for a picture, the side of a square of as many pixels, or None for the whole.
 
@@ -67,8 +70,9 @@ def choose_tile(
         levels: The levels of the chain.
         budget: Bytes of memory.
         tile: The side that the user wants.
-        held: Bytes for each pixel of a picture in bands that are held, besides the networks' work.
-        beside: Such bytes of any picture.
+        held: Bytes for each pixel of a picture in bands that are held, besides the networks' work
+            and masks.
+        masks: The number of masks.
 
     Raises:
         WctError: The memory does not suffice, or the tile is too small.
@@ -80,9 +84,9 @@ def choose_tile(
         if tile < least:
             raise WctError(f"tile must be at least {least} for these levels, not {tile}")
         return None if tile >= max(size) else tile
-    if _whole(prod(map(to_bucket, size)), widths) + prod(size) * beside <= budget:
+    if _whole(prod(map(to_bucket, size)), widths) + prod(size) * _WHOLE_MASK * masks <= budget:
         return None
-    at_rest = prod(size) * (held + beside)
+    at_rest = prod(size) * (held + MASK * masks)
     for side in range(_MOST, least - 1, -16):
         if _in_tiles(side * side, widths) + at_rest <= budget:
             return side

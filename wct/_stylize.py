@@ -176,9 +176,9 @@ def stylize(
     shape = shape if size is None else fit(shape, size)
     held = GIVEN_BACK if output is None else WRITTEN
     held += 0 if size is None else RESIZED
-    beside = 0 if masks is None else MASK * len(masks)
-    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held, beside)
-    left = left_by(shape, budget, tile, held + beside)
+    count = 0 if masks is None else len(masks)
+    side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held, count)
+    left = left_by(shape, budget, tile, held + MASK * count)
     reader = StyleReader(stylizer, style_size, left, allow_large)
     if side is not None and (swap is not None or refine):
         raise WctError(
