@@ -106,7 +106,7 @@ def _exit(number: int, _: object) -> None:
     multiple=True,
     metavar="FILE",
     help="Where a style goes, one for each style in their order: an image, white where it is "
-    "wanted. What no mask covers stays as it is.",
+    "wanted. What no mask covers stays as it is, but for a soft transition.",
 )
 @click.option(
     "--labels",

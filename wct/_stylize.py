@@ -108,7 +108,8 @@ def stylize(
             the content first.
         masks: Where each of several styles goes, in place of `weights`: a mask for each, of the
             content's proportions, as a path, a Pillow image or an array `(height, width)`; white
-            or 1 where the style is wanted. What no mask covers stays as it is.
+            or 1 where the style is wanted. What no mask covers stays as it is, but for a soft
+            transition.
         style_masks: Which part of each style's picture to take; None for all of it.
         feather: Width of the masks' soft borders, in pixels.
         refine: Steps of optimisation of the result itself, on Gatys et al.'s losses, at the end.
