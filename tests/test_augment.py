@@ -202,6 +202,9 @@ def test_the_smallest_image(run):
 
 def test_what_is_wrong_is_said(tiny, bank, images):
     key, unchecked = jax.random.key(0), inspect.unwrap(augment)
+    for alpha in ((0.9, 0.1), (0.1, 0.2, 0.3)):
+        with pytest.raises(WctError, match="alpha must be a"):
+            unchecked(key, images, bank, stylizer=tiny, alpha=alpha)
     for wrong in (images[0], images[..., :2], jnp.zeros((1, 4, 4, 3), jnp.uint8)):
         with pytest.raises(ImageError, match=r"floats from 0 to 1 of shape \(batch"):
             unchecked(key, wrong, bank, stylizer=tiny)

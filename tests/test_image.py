@@ -949,6 +949,28 @@ def test_a_picture_keeps_its_profile(mode, kind):
     np.testing.assert_allclose(read_image(written).pixels, picture.pixels, atol=5 / 255)
 
 
+@pytest.mark.parametrize("target", ["jpg", "png", "tif", "webp"])
+def test_text_beyond_ascii_is_kept(target):
+    about, name = Image.Exif(), "Jürgen Müller"
+    about[ExifTags.Base.Artist] = name.encode()
+    picture = read_image(stream(Image.fromarray(PHOTO), "JPEG", exif=about.tobytes()))
+    written = io.BytesIO()
+    write_image(picture.like(picture.pixels), written, format=target)
+    found = Image.open(written).getexif()[ExifTags.Base.Artist]
+    assert found.encode("latin-1").decode() == name
+
+
+def test_a_transparent_picture_as_jpeg_keeps_what_is_known():
+    exif = described()["exif"]
+    source = stream(Image.fromarray(RGBA), "PNG", exif=exif, dpi=(300, 300), icc_profile=SWAPPED)
+    picture, written = read_image(source), io.BytesIO()
+    write_image(picture.like(picture.pixels), written, format="jpg")
+    image = Image.open(written)
+    assert image.getexif()[ExifTags.Base.Artist] == "A. Painter"
+    assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    assert image.info["icc_profile"] == SWAPPED
+
+
 def test_broken_exif_is_left_out():
     picture = read_image(stream(Image.fromarray(PHOTO), "PNG", exif=b"Exif\x00\x00no such thing"))
     assert "exif" not in picture.about

@@ -84,6 +84,7 @@ def test_a_model_may_bring_styles(tiny_directory):
         ),
         ("level2.mean", np.float32(1), "level2's"),
         ("level5.root", np.zeros(9), "shape"),
+        ("level1.mean", np.full(4, np.nan), "level1 has values that are no numbers"),
     ],
 )
 def test_parts_that_do_not_fit_each_other(styles, tmp_path, name, value, message):

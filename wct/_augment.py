@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 from ._errors import WctError
 from ._loaded import load_bank, load_stylizer
 from ._models import find_model
+from ._program import has_tracers
 from ._recipe import Recipe, Share
-from ._reuse import has_tracers
 from ._style import Style
 from ._stylizer import Batch, Stylizer, as_batch
 
@@ -71,7 +71,10 @@ def augment(
         2019.
     """
     images = as_batch(images)
-    low, high = alpha if isinstance(alpha, Sequence) else (alpha, alpha)
+    ends = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
+    if len(ends) != 2:
+        raise WctError(f"alpha must be a number or the two ends of a range, not {alpha}")
+    low, high = ends
     shares = {"probability": probability, "mixing": mixing, "alpha": low, "alpha's end": high}
     for name, share in shares.items():
         if not isinstance(share, Tracer) and not 0 <= share <= 1:

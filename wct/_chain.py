@@ -22,6 +22,7 @@ from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere, is_usable
 from ._padding import coverage, in_cells, mirror
+from ._program import program
 from ._recipe import Recipe, Ridge, Step, Strength
 from ._reuse import leave, reusing
 from ._swap import swap_patches
@@ -183,7 +184,7 @@ def measure_levels(
     return _measure_levels(encoder(_fill(canvas, size), size=in_cells(size, 1)), size, weights)
 
 
-@jax.jit
+@program
 def _measure_levels(
     levels: list[Float[Array, "1 _ _ _"]],
     size: Size,

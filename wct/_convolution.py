@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 
 from . import _tf32
 from ._border import AROUND, NO_ROOM, Room, Size, cut_off, make_room, surround
-from ._reuse import compiled_to_reuse, is_traced, leave
+from ._program import is_traced
+from ._reuse import compiled_to_reuse, leave
 
 _paired: dict[tuple[int, int], Any] = {}
 """What `pair_up` made of weights at hand, for as long as they are there."""

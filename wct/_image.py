@@ -304,12 +304,15 @@ def opened(
 def _about(image: Image.Image) -> dict[str, Any]:
     """Return what a result is to say of its origin: EXIF without its pixels' layout, and more."""
     about = {name: image.info[name] for name in ABOUT if name in image.info}
+    if isinstance(xmp := image.info.get("XML:com.adobe.xmp"), str):  # of a PNG by libvips
+        about.setdefault("xmp", xmp.encode("latin-1", "replace"))
     with contextlib.suppress(Exception):  # broken EXIF is left out
         about.pop("exif", None)
         found, kept = image.getexif(), Image.Exif()
-        kept.update({tag: value for tag, value in found.items() if tag in _TAGS})
+        kept.update({tag: _as_stored(value) for tag, value in found.items() if tag in _TAGS})
         for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            if values := found.get_ifd(part):
+            values = {tag: _as_stored(value) for tag, value in found.get_ifd(part).items()}
+            if values:
                 kept.get_ifd(part).update(values)
         if kept:
             about["exif"] = kept.tobytes()
@@ -318,6 +321,12 @@ def _about(image: Image.Image) -> dict[str, Any]:
     if "Orientation" in str(about.get("xmp")):  # the pixels were turned
         del about["xmp"]
     return about
+
+
+def _as_stored(value: Any) -> Any:
+    """Return a text beyond ASCII as the bytes that Pillow, which would replace them, made it of."""
+    is_beyond = isinstance(value, str) and not value.isascii()
+    return value.encode("latin-1") if is_beyond else value
 
 
 def _kept_profile(image: Image.Image) -> bytes | None:

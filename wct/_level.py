@@ -20,6 +20,7 @@ from ._layers import stride
 from ._masks import steady
 from ._moments import Moments, moments
 from ._padding import coverage
+from ._program import program
 from ._recipe import Ridge, Strength
 from ._reuse import leave
 from ._transform import AffineMap, add_ridge
@@ -30,7 +31,7 @@ Content = tuple[Moments, Moments | None]
 """Moments of a picture, and of its regions, if it has any, along a leading axis."""
 
 
-@partial(jax.jit, static_argnames="level")
+@partial(program, static_argnames="level")
 def average(
     masks: Float[Array, "regions #batch height width"], level: int
 ) -> Float[Array, "regions #batch _ _"]:
@@ -41,7 +42,7 @@ def average(
     return cells.mean((-3, -1))
 
 
-@jax.jit
+@program
 def measure(
     features: Features, inside: Float[Array, "#batch height width"], cells: Cells | None
 ) -> Content:
@@ -58,7 +59,7 @@ def measure(
     return whole, _stack([moments(features, inside * cell) for cell in cells])
 
 
-@partial(jax.jit, static_argnames="level")
+@partial(program, static_argnames="level")
 def measure_picture(features: Features, size: Size, level: int, cells: Cells | None) -> Content:
     """Measure the moments of a level's features of a picture on its canvas, and of its regions.
 
@@ -71,7 +72,7 @@ def measure_picture(features: Features, size: Size, level: int, cells: Cells | N
     return measure(features, coverage(features, size, level), cells)
 
 
-@jax.jit
+@program
 def as_style(content: Content) -> Moments:
     """Return the moments of a style's picture, of its only region if it has one.
 
@@ -82,7 +83,7 @@ def as_style(content: Content) -> Moments:
     return _take(replace(found, residue=None), 0)
 
 
-@partial(jax.jit, static_argnames=("transform", "solver"))
+@partial(program, static_argnames=("transform", "solver"))
 def find_maps(
     content: Content,
     style: Moments,
@@ -133,7 +134,7 @@ def restyle(
     return result, None
 
 
-@partial(jax.jit, static_argnames=("level", "transform", "solver"))
+@partial(program, static_argnames=("level", "transform", "solver"))
 def find_maps_of_picture(
     features: Features,
     size: Size,
@@ -162,7 +163,7 @@ def find_maps_of_picture(
     return find_maps(content, style, strength, ridge, transform, solver)
 
 
-@jax.jit
+@program
 def give_back_detail(
     result: Float[Array, "batch _ _ 3"],
     canvas: Float[Array, "batch _ _ 3"],
@@ -177,12 +178,12 @@ def give_back_detail(
     return result + share * (canvas - decoded)
 
 
-@jax.jit
+@program
 def _uncovered(features: Features, cells: Cells) -> Features:
     return (1 - cells.sum(0))[..., None] * features
 
 
-@partial(jax.jit, donate_argnames="result")
+@partial(program, donate_argnames="result")
 def _cover(result: Features, mapped: Features, cell: Array) -> Features:
     return result + cell[..., None] * mapped
 

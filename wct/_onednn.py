@@ -21,7 +21,8 @@ from jax.stages import Lowered
 from jaxtyping import Array, Float
 
 from ._border import NO_ROOM, Room
-from ._reuse import compiled_to_reuse, is_traced, leave, take
+from ._program import is_traced, program
+from ._reuse import compiled_to_reuse, leave, take
 
 _NAME = "__onednn${}"
 _LAYOUTS = {
@@ -101,7 +102,7 @@ def multiply(
     return (_product(left.shape, right.shape) if multiplies() else _matmul)(left, right)
 
 
-@jax.jit
+@program
 def _outputs_of_rows(kernel: Array) -> tuple[Array, Array]:
     """Return a kernel of one row, with the outputs of each row side by side, and its bias."""
     side_by_side = jnp.concatenate(jnp.split(kernel, len(kernel)), -1)
@@ -141,7 +142,7 @@ def _convolution(
     return _Call("convolution", {"onednn_conv_config": config}, shape, features, kernel, (outputs,))
 
 
-_matmul = jax.jit(jnp.matmul)
+_matmul = program(jnp.matmul)
 
 
 @functools.cache

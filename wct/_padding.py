@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from ._border import Size
 from ._buckets import reflected, to_bucket, to_cells
 from ._layers import LEVELS, stride
+from ._program import program
 
 
 def to_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
@@ -21,7 +22,7 @@ def to_common_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch
     return _extend(images, *map(to_bucket, images.shape[1:3]))
 
 
-@partial(jax.jit, static_argnames="size")
+@partial(program, static_argnames="size")
 def as_picture(
     canvas: Float[Array, "batch _ _ channels"], size: Size
 ) -> Float[Array, "batch height width channels"]:

@@ -8,14 +8,14 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import wraps
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer, eval_context
 from jaxtyping import Array
+
+from ._program import is_traced, program
 
 Spares = list[Array]
 """Arrays that are needed no more, from small to large."""
@@ -70,25 +70,26 @@ def blank(shape: tuple[int, ...]) -> Array:
 
 
 def compiled_to_reuse(function: Callable[..., Array], **options: Any) -> Callable[..., Array]:
-    """Compile a function as `jax.jit` does; its result is written where an array was left.
+    """Compile a function as `program` does; its result is written where an array was left.
 
     Args:
         function: The function, of one result.
         options: Of `jax.jit`.
     """
-    compiled = jax.jit(function, **options)
+    compiled = program(function, **options)
+    shape_of = jax.jit(function, **options).eval_shape
     parameters = inspect.signature(function)
 
     def over(spare: Array, /, **arguments: Any) -> Array:
         return function(**arguments)
 
-    compiled_over = jax.jit(over, donate_argnums=0, keep_unused=True, **options)
+    compiled_over = program(over, donate_argnums=0, keep_unused=True, **options)
 
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Array:
         spare = None
         if _here.spares and not is_traced(arguments, named):
-            spare = take(compiled.eval_shape(*arguments, **named).shape)
+            spare = take(shape_of(*arguments, **named).shape)
         if spare is None:
             return compiled(*arguments, **named)
         return compiled_over(spare, **parameters.bind(*arguments, **named).arguments)
@@ -98,22 +99,3 @@ def compiled_to_reuse(function: Callable[..., Array], **options: Any) -> Callabl
 
 def _is_large(array: Array) -> bool:
     return array.dtype == jnp.float32 and array.nbytes >= _LARGE
-
-
-def is_traced(*trees: Any) -> bool:
-    """Tell whether what is made of these trees is being traced.
-
-    So it is if a part of them is, and within `jax.jit` whatever they are.
-    """
-    return has_tracers(trees) or has_tracers(jax.device_put(_number()))
-
-
-def has_tracers(*trees: Any) -> bool:
-    """Tell whether what is in these trees is being traced, in part at least."""
-    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
-
-
-@cache
-def _number() -> Array:
-    with eval_context():
-        return jax.device_put(np.float32(0))

@@ -99,8 +99,8 @@ def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite:
         image = image.bandjoin(_wrap(picture.alpha_bytes((height, width))[..., None]))
         if format == "JPEG":
             image = image.flatten(background=255)
-    resolution = float(picture.about.get("dpi", (72, 72))[0]) / 25.4
-    image = image.copy(interpretation="srgb", xres=resolution, yres=resolution)
+    across, down = (float(dpi) / 25.4 for dpi in picture.about.get("dpi", (72, 72)))
+    image = image.copy(interpretation="srgb", xres=across, yres=down)
     about = {name: picture.about.get(name) for name in ("exif", "xmp")}
     for name, value in {"icc-profile": SRGB_BYTES, **about}.items():
         if isinstance(value, bytes):

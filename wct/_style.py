@@ -22,7 +22,7 @@ from ._errors import WctError, WeightsError
 from ._layers import LEVELS
 from ._models import STYLES, find_model, model_files, read_file
 from ._moments import Moments
-from ._reuse import has_tracers
+from ._program import has_tracers, program
 from ._transform import coloring
 from ._write import write_file
 
@@ -151,7 +151,7 @@ class Style:
         return cls(levels, about["model"])
 
 
-@partial(jax.jit, static_argnames="solver")
+@partial(program, static_argnames="solver")
 def _make_ready(levels: list[Moments], solver: str | None) -> list[Moments]:
     if levels and levels[0].mean.ndim == 1:
         levels = jax.tree.map(lambda value: value[None], levels)
@@ -172,6 +172,8 @@ def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:
     if not mean.ndim or shapes != [mean.shape[:-1], mean.shape, (*mean.shape, channels)]:
         given = ", ".join(map(str, shapes))
         raise ValueError(f"{level}'s weight, mean and covariance are of shapes {given}")
+    if not all(np.isfinite(part).all() for part in parts):
+        raise ValueError(f"{level} has values that are no numbers")
     return Moments(*jax.device_put(parts))
 
 

@@ -161,7 +161,8 @@ class Stylizer(nnx.Module):
         """
         prepared = self._prepare(content, style, recipe, masks, patches)
         [canvas] = repaint(*prepared, together=True)
-        return as_picture(canvas, content.shape[1:3])
+        _, height, width, _ = content.shape
+        return as_picture(canvas, (height, width))
 
     def steps(
         self,

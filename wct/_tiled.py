@@ -27,6 +27,7 @@ from ._masks import share_out
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere
+from ._program import program
 from ._recipe import Recipe, Strength
 from ._reuse import reusing
 from ._scratch import Scratch
@@ -365,6 +366,6 @@ def _sum(moments, axis: int):
     return reduce(merge_moments, sets)
 
 
-@jax.jit
+@program
 def _merge(first: dict[int, Content], second: dict[int, Content]) -> dict[int, Content]:
     return jax.tree.map(merge_moments, first, second, is_leaf=lambda each: hasattr(each, "mean"))

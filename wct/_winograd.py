@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from . import _onednn
 from ._border import NO_ROOM, Room, Size
+from ._program import program
 from ._reuse import blank
 
 _BT = np.array(
@@ -92,12 +93,12 @@ def _extend(features: Array, height: int, width: int) -> Array:
     return _pad(features, missing) if any(missing) else features
 
 
-@partial(jax.jit, static_argnames="missing")
+@partial(program, static_argnames="missing")
 def _pad(features: Array, missing: tuple[int, int]) -> Array:
     return jnp.pad(features, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
 
 
-@jax.jit
+@program
 def _transform_kernel(
     kernel: Float[Array, "3 3 inputs outputs"],
 ) -> Float[Array, "36 inputs outputs"]:
@@ -108,7 +109,7 @@ def _transform_kernel(
     return product.reshape(-1, inputs, outputs)
 
 
-@partial(jax.jit, static_argnames="rows")
+@partial(program, static_argnames="rows")
 def _transform(
     features: Float[Array, "batch height width channels"], first: int | Int[Array, ""], rows: int
 ) -> Float[Array, "36 tiles channels"]:
@@ -121,7 +122,7 @@ def _transform(
     return whole.reshape(36, -1, whole.shape[-1])
 
 
-@partial(jax.jit, static_argnames=("relu", "tiles", "size"), donate_argnames="result")
+@partial(program, static_argnames=("relu", "tiles", "size"), donate_argnames="result")
 def _transform_back(
     products: Float[Array, "36 tiles channels"],
     bias: Float[Array, " channels"],

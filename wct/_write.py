@@ -133,12 +133,12 @@ def _describe(target: object) -> str:
 
 def _encode(image: Image.Image, format: str, options: dict[str, object]) -> bytes:  # noqa: A002
     mode = "RGBA" if image.has_transparency_data else "RGB"
-    image = image if image.mode == mode else image.convert(mode)
+    image, info = image if image.mode == mode else image.convert(mode), image.info
     if format == "JPEG" and image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
     buffer = io.BytesIO()
-    about = {name: image.info[name] for name in ABOUT if name in image.info}
+    about = {name: info[name] for name in ABOUT if name in info}
     if format == "JPEG":  # which has no room for more
         about = {name: value for name, value in about.items() if len(value) < _JPEG_SEGMENT}
     exif = None
@@ -150,7 +150,7 @@ def _encode(image: Image.Image, format: str, options: dict[str, object]) -> byte
     if format == "PNG" and "xmp" in about:  # which Pillow reads there, and does not write
         about["pnginfo"] = PngInfo()
         about["pnginfo"].add_itxt("XML:com.adobe.xmp", about.pop("xmp").decode("utf-8", "replace"))
-    image, profile = _to_profile(image, image.info.get("profile"))
+    image, profile = _to_profile(image, info.get("profile"))
     image.save(buffer, format, icc_profile=profile, **options, **about)
     if exif is not None:
         add_exif(buffer, exif)

@@ -1,0 +1,66 @@
+"""Functions compiled as programs of their own, and how to tell when they are part of another."""
+
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.core import Tracer, eval_context
+from jaxtyping import Array
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_SOONER: Mapping[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+"""XLA's older code generator, which makes as fast programs in a quarter less time."""
+
+
+def program(function: Function, **options: Any) -> Function:
+    """Compile a function as `jax.jit` does, and sooner where it is a program of its own on a CPU.
+
+    Args:
+        function: The function.
+        options: Of `jax.jit`.
+    """
+    inside = jax.jit(function, **options)
+    alone = jax.jit(function, compiler_options=dict(_SOONER), **options)
+
+    @wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        # JAX takes options of the compiler for whole programs alone.
+        sooner = _is_known() and not is_traced(arguments, named)
+        return (alone if sooner else inside)(*arguments, **named)
+
+    return call  # pyright: ignore[reportReturnType] it takes and returns what the function does
+
+
+def is_traced(*trees: Any) -> bool:
+    """Tell whether what is made of these trees is being traced.
+
+    So it is if a part of them is, and within `jax.jit` whatever they are.
+    """
+    return has_tracers(trees) or has_tracers(jax.device_put(_number()))
+
+
+def has_tracers(*trees: Any) -> bool:
+    """Tell whether what is in these trees is being traced, in part at least."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+@cache
+def _is_known() -> bool:
+    """Try the compiler's options, of which XLA promises nothing."""
+    if jax.default_backend() != "cpu":
+        return False
+    try:
+        with eval_context():
+            jax.jit(lambda: np.float32(0), compiler_options=dict(_SOONER)).lower().compile()
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+@cache
+def _number() -> Array:
+    with eval_context():
+        return jax.device_put(np.float32(0))
