@@ -66,7 +66,10 @@ def take(shape: tuple[int, ...]) -> Array | None:
 def blank(shape: tuple[int, ...]) -> Array:
     """Return an array of float32 to write to, whatever it holds."""
     spare = take(shape)
-    return jnp.zeros(shape) if spare is None else spare
+    return _zeros(shape) if spare is None else spare
+
+
+_zeros = program(jnp.zeros, static_argnames="shape")
 
 
 def compiled_to_reuse(function: Callable[..., Array], **options: Any) -> Callable[..., Array]:
