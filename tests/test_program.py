@@ -20,6 +20,18 @@ VALUES = jnp.linspace(0, 1, 1000).reshape(10, 100)
 WANTED = 2 * np.sin(np.asarray(VALUES, np.float64)) ** 3
 
 
+@partial(program, light=True)
+def root(matrix):
+    values, vectors = jnp.linalg.eigh(matrix)
+    return (vectors * jnp.sqrt(values)[None]) @ vectors.T
+
+
+def test_a_light_one_is_the_function_too():
+    matrix = np.diag([1.0, 4.0, 9.0]).astype(np.float32)
+    for function in (root, jax.jit(root)):
+        np.testing.assert_allclose(function(matrix), np.diag([1, 2, 3]), atol=1e-5)
+
+
 @pytest.fixture
 def options(monkeypatch):
     """Sets the compiler's options, for functions that are compiled from here on."""

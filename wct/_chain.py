@@ -13,7 +13,7 @@ from ._by_name import find_solver
 from ._level import (
     as_style,
     average,
-    find_maps_of_picture,
+    find_maps,
     give_back_detail,
     measure_picture,
     restyle,
@@ -123,13 +123,12 @@ def _repaint_level(
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
     cells = None if masks is None else average(masks, level)
     in_features = in_cells(size, level)
+    content = measure_picture(features, size, level, cells)
     if patches is None:
-        maps = find_maps_of_picture(
-            features, size, level, cells, style, strength, ridge, transform, solver
-        )
+        maps = find_maps(content, style, strength, ridge, transform, solver)
         mapped, affine = restyle(features, maps, cells)
     else:
-        ridged = add_ridge(measure_picture(features, size, level, cells)[0], ridge)
+        ridged = add_ridge(content[0], ridge)
         solver = find_solver(transform, solver)
         mapped, affine = _swap(features, ridged, style, patches, strength, solver), None
     result = decoder(mapped, size=in_features, affine=affine)

@@ -83,7 +83,7 @@ def as_style(content: Content) -> Moments:
     return _take(replace(found, residue=None), 0)
 
 
-@partial(program, static_argnames=("transform", "solver"))
+@partial(program, light=True, static_argnames=("transform", "solver"))
 def find_maps(
     content: Content,
     style: Moments,
@@ -132,35 +132,6 @@ def restyle(
         result = _cover(result, mapped, cell)
         leave(mapped)
     return result, None
-
-
-@partial(program, static_argnames=("level", "transform", "solver"))
-def find_maps_of_picture(
-    features: Features,
-    size: Size,
-    level: int,
-    cells: Cells | None,
-    style: Moments,
-    strength: Strength,
-    ridge: Ridge,
-    transform: str,
-    solver: str | None,
-) -> list[AffineMap]:
-    """Measure a picture's features and find the maps that give them the style, in one program.
-
-    Args:
-        features: The features.
-        size: The picture's height and width, in pixels.
-        level: The level.
-        cells: As of `measure`.
-        style: As of `find_maps`, like all that follows.
-        strength: How much of the style.
-        ridge: See `Recipe`.
-        transform: A transform's name.
-        solver: A solver's name, or None.
-    """
-    content = measure_picture(features, size, level, cells)
-    return find_maps(content, style, strength, ridge, transform, solver)
 
 
 @program

@@ -151,7 +151,7 @@ class Style:
         return cls(levels, about["model"])
 
 
-@partial(program, static_argnames="solver")
+@partial(program, light=True, static_argnames="solver")
 def _make_ready(levels: list[Moments], solver: str | None) -> list[Moments]:
     if levels and levels[0].mean.ndim == 1:
         levels = jax.tree.map(lambda value: value[None], levels)
