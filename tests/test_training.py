@@ -25,7 +25,7 @@ from training.clock import Clock
 from training.data import Pictures, crop_batches, image_files
 from training.objectives import Student, distil_loss, fit_heads, restyle
 from training.phases import train_decoders
-from training.settings import Phase, load_settings
+from training.settings import Phase, SettingsError, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
 from training.teacher import equalize, load_teacher, redo, undo
 from wct._networks import Decoder, Encoder
@@ -393,6 +393,27 @@ def test_settings_name_a_missing_entry(tmp_path):
     path = tmp_path / "odd.toml"
     path.write_text(SMOKE.read_text().replace("crop =", "corp ="))
     with pytest.raises(ValueError, match=r"odd\.toml: .*crop"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("name", "= smoke", "Invalid value"),
+        ("levels", "= [7]", "levels are some of 1 to 5"),
+        ("widths", "= [4, 6, 8]", "widths are five"),
+        ("batch", "= 0", "batch must be at least 1"),
+        ("crop", "= 40", "crop must be a multiple of 16"),
+        ("steps", "= 0", "steps must be at least 1"),
+        ("warmup", "= 10_000", "warmup must be less than steps"),
+    ],
+)
+def test_values_that_cannot_be_are_told(tmp_path, entry, value, message):
+    path, lines = tmp_path / "odd.toml", SMOKE.read_text().splitlines()
+    changed = [f"{entry} {value}" if line.startswith(f"{entry} ") else line for line in lines]
+    assert changed != lines
+    path.write_text("\n".join(changed))
+    with pytest.raises(SettingsError, match=rf"odd\.toml: .*{message}"):
         load_settings(path)
 
 

@@ -9,7 +9,7 @@ Weights = tuple[float, float, float, float, float]
 
 
 class SettingsError(ValueError):
-    """Settings with an unknown or without a needed entry."""
+    """Settings with an unknown entry, without a needed one, or with a value that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,42 @@ def load_settings(path: Path) -> Settings:
     """Read settings from a TOML file.
 
     Raises:
-        SettingsError: The file has an unknown or lacks a needed entry.
+        SettingsError: The file is no TOML, has an unknown entry or a value that cannot be, or lacks
+            a needed entry.
     """
-    table = tomllib.loads(path.read_text())
     try:
+        table = tomllib.loads(path.read_text())
         for phase in {"distil", "decoders"} & table.keys():
             table[phase] = _phase(table[phase])
         for key in {"widths", "levels"} & table.keys():
             table[key] = tuple(table[key])
-        return Settings(**table)
+        settings = Settings(**table)
+        _check(settings)
+        return settings
     except (TypeError, ValueError) as error:
         known = ", ".join(field.name for field in (*fields(Settings), *fields(Phase)))
         raise SettingsError(f"{path}: {error}; the entries are {known}") from error
 
 
-def _phase(table: dict[str, Any]) -> Phase:
+def _check(settings: Settings) -> None:
+    """Raise a `ValueError` if a value cannot be."""
+    if len(settings.widths) != 5 or min(settings.widths) < 1:
+        raise ValueError("widths are five, at least 1 each")
+    if not settings.levels or not set(settings.levels) <= {1, 2, 3, 4, 5}:
+        raise ValueError("levels are some of 1 to 5")
+    for phase in filter(None, (settings.distil, settings.decoders)):
+        for name in ("steps", "batch", "crop", "start_images", "checkpoint_every", "sample_every"):
+            if getattr(phase, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if phase.crop % 16:
+            raise ValueError("crop must be a multiple of 16")
+        if not 0 <= phase.warmup < phase.steps:
+            raise ValueError("warmup must be less than steps")
+
+
+def _phase(table: Any) -> Phase:
+    if not isinstance(table, dict):
+        raise ValueError("a phase is a table of entries")
     for key in {"pixel", "feature", "teacher", "content"} & table.keys():
         table[key] = tuple(table[key])
         if len(table[key]) != 5:
