@@ -190,8 +190,9 @@ class Stylizer(nnx.Module):
             WctError: Likewise.
             WeightsError: Likewise.
         """
+        prepared = self._prepare(content, style, recipe, masks, patches)
         _, height, width, _ = content.shape
-        for canvas in repaint(*self._prepare(content, style, recipe, masks, patches)):
+        for canvas in repaint(*prepared):
             yield canvas[:, :height, :width]
 
     def _prepare(
