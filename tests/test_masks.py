@@ -253,3 +253,13 @@ def test_what_cannot_be_done(tiny, tmp_path):
         tiny(jnp.asarray(CONTENT)[None], tiny.read_style(STYLES[0]), masks=jnp.ones((2, 96, 112)))
     with pytest.raises(WctError, match="give that, no Style"):
         stylize(tiny, [tiny.read_style(STYLES[0])], style_masks=[LEFT])
+
+
+def test_large_masks_are_read_knowingly(tiny, tmp_path, monkeypatch):
+    Image.fromarray(np.uint8(255 * LEFT)).save(tmp_path / "mask.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH - 1)
+    asked = {"masks": [tmp_path / "mask.png"], "style_masks": [None], "levels": (1,)}
+    with pytest.raises(ImageError, match="more than 10751 pixels"):
+        stylize(tiny, STYLES[:1], **asked)
+    found = stylize(tiny, STYLES[:1], allow_large=True, **asked)
+    np.testing.assert_array_equal(found, stylize(tiny, STYLES[:1], levels=(1,), masks=[LEFT]))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from wct._layers import LEVELS
+
 Weights = tuple[float, float, float, float, float]
 
 
@@ -93,9 +95,9 @@ def load_settings(path: Path) -> Settings:
 
 def _check(settings: Settings) -> None:
     """Raise a `ValueError` if a value cannot be."""
-    if len(settings.widths) != 5 or min(settings.widths) < 1:
+    if len(settings.widths) != len(LEVELS) or min(settings.widths) < 1:
         raise ValueError("widths are five, at least 1 each")
-    if not settings.levels or not set(settings.levels) <= {1, 2, 3, 4, 5}:
+    if not settings.levels or not set(settings.levels) <= set(LEVELS):
         raise ValueError("levels are some of 1 to 5")
     for phase in filter(None, (settings.distil, settings.decoders)):
         for name in ("steps", "batch", "crop", "start_images", "checkpoint_every", "sample_every"):

@@ -159,7 +159,7 @@ def stylize(
             _source(content),
             [_source(each) for each in styles],
             weights=weights or None,
-            masks=_masks(masks, labels),
+            masks=_masks(masks, labels, allow_large=options["allow_large"]),
             progress=progress,
             output=None if output == "-" else output,
             overwrite=overwrite,
@@ -332,14 +332,16 @@ main.add_command(dataset)
 main.add_command(models)
 
 
-def _masks(masks: tuple[str, ...], labels: str | None) -> Sequence[Any] | None:
+def _masks(
+    masks: tuple[str, ...], labels: str | None, *, allow_large: bool
+) -> Sequence[Any] | None:
     if labels is None:
         return masks or None
     if masks:
         raise click.UsageError("give --mask or --labels, not both")
     from ._masks import split_labels
 
-    return split_labels(labels)
+    return split_labels(labels, allow_large=allow_large)
 
 
 def _read_once(*sources: str) -> None:

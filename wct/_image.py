@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal, Protocol, cast, runtime_checkable
+from typing import IO, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -146,22 +146,30 @@ def read_size(source: str | os.PathLike[str], *, allow_large: bool = False) -> t
     with reading(source), opened(source, allow_large) as image:
         width, height = image.size
         # Of a TIFF file Pillow has turned the size already.
-        turned = image.format != "TIFF" and orientation(image) in (5, 6, 7, 8)
+        turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
 
 
-def orientation(image: Image.Image) -> int:
-    """Return which way up a picture's pixels are, 1 … 8, as EXIF or XMP says."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken EXIF says nothing
-        return 1
+class Header(NamedTuple):
+    """What a file says of its picture.
+
+    Attributes:
+        format: Its format, by Pillow's name.
+        mode: The kind of its pixels, likewise.
+        orientation: Which way up they are stored, 1 … 8.
+        about: As of `Picture`.
+    """
+
+    format: str | None
+    mode: str
+    orientation: int
+    about: Mapping[str, Any]
 
 
-def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what is known of a picture besides its pixels, as `Picture.about`."""
+def read_header(source: str | os.PathLike[str]) -> Header:
+    """Read what a file says of its picture, of any size; for some PNGs Pillow reads all of it."""
     with reading(source), opened(source, True) as image:
-        return _about(image)
+        return Header(image.format, image.mode, _orientation(image), _about(image))
 
 
 @contextlib.contextmanager
@@ -283,7 +291,7 @@ def _from_pillow(
 
 @contextlib.contextmanager
 def opened(
-    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool = False
+    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool
 ) -> Iterator[Image.Image]:
     """Open an image file, of which Pillow reads the header first and the pixels when asked."""
     if isinstance(source, Image.Image):
@@ -321,6 +329,14 @@ def _about(image: Image.Image) -> dict[str, Any]:
     if "Orientation" in str(about.get("xmp")):  # the pixels were turned
         del about["xmp"]
     return about
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return which way up a picture's pixels are, 1 … 8, as EXIF or XMP says."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF says nothing
+        return 1
 
 
 def _as_stored(value: Any) -> Any:
@@ -374,10 +390,10 @@ def is_deep(image: Image.Image) -> bool:
 
 def _decode_deep_grey(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pixels and the alpha of grey of 16 bits, 32 bits or floats."""
-    values = np.asarray(image)
     grey = deep_grey(image)
-    transparent = image.info.get("transparency")
-    alpha = None if transparent is None else (values != transparent).astype(np.float32)
+    transparent, alpha = image.info.get("transparency"), None
+    if transparent is not None:
+        alpha = (np.asarray(image) != transparent).astype(np.float32)
     # Pillow converts profiles of 8 bits only; but a grey profile is a curve, and 256 points do.
     steps = np.arange(256, dtype=np.uint8)
     curve = _to_srgb(Image.fromarray(steps[None]), image.info.get("icc_profile"))

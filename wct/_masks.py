@@ -18,17 +18,20 @@ MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray | SupportsArray
 floats in [0, 1] (NumPy's, JAX's or any with `__array__`)."""
 
 
-def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+def read_mask(
+    mask: MaskLike, size: tuple[int, int], *, allow_large: bool = False
+) -> Float[np.ndarray, "height width"]:
     """Read a mask and resample it to a picture's size.
 
     Args:
         mask: Black or 0 outside, white or 1 inside; of the picture's proportions.
         size: The picture's `(height, width)`.
+        allow_large: As of `read_image`.
 
     Raises:
         ImageError: It cannot be read, is no mask, or has other proportions.
     """
-    values = _grey(mask)
+    values = _grey(mask, allow_large)
     height, width = values.shape
     if abs(height * size[1] - width * size[0]) > max(height, width, *size):
         raise ImageError(
@@ -56,7 +59,9 @@ def feathered(
     return mask
 
 
-def split_labels(labels: MaskLike) -> list[Float[np.ndarray, "height width"]]:
+def split_labels(
+    labels: MaskLike, *, allow_large: bool = False
+) -> list[Float[np.ndarray, "height width"]]:
     """Make masks of a label image, one for each value that occurs in it, in ascending order.
 
     Of a picture in colours the values are those, by red, then green, then blue.
@@ -65,7 +70,7 @@ def split_labels(labels: MaskLike) -> list[Float[np.ndarray, "height width"]]:
         ImageError: It cannot be read.
     """
     if isinstance(labels, str | os.PathLike | Image.Image):
-        image = _open(labels)
+        image = _open(labels, allow_large)
         if image.mode in ("P", "L", "1") or is_deep(image):
             values = np.asarray(image)
         else:
@@ -118,9 +123,9 @@ def _box_filter(
     return means.clip(0, 1).astype(np.float32)
 
 
-def _grey(mask: MaskLike) -> Float[np.ndarray, "height width"]:
+def _grey(mask: MaskLike, allow_large: bool) -> Float[np.ndarray, "height width"]:
     if isinstance(mask, str | os.PathLike | Image.Image):
-        image = _open(mask)
+        image = _open(mask, allow_large)
         if is_deep(image):
             with reading(mask):
                 return deep_grey(image)
@@ -136,8 +141,8 @@ def _grey(mask: MaskLike) -> Float[np.ndarray, "height width"]:
     return values
 
 
-def _open(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
+def _open(source: str | os.PathLike[str] | Image.Image, allow_large: bool) -> Image.Image:
     """Read a mask and turn it upright, as pictures are."""
-    with reading(source), opened(source) as image:
+    with reading(source), opened(source, allow_large) as image:
         image.load()
         return upright(image)

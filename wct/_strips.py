@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import ImageError
-from ._image import Picture, opened, orientation, read_about, reading
+from ._image import Picture, read_header, reading
 from ._scratch import Scratch
 from ._tiff import add_exif
 from ._write import SRGB_BYTES, find_format, new_file, write_image
@@ -46,17 +46,16 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
     """
     import pyvips
 
-    with reading(path), opened(path, True) as header:
-        turned = orientation(header)
-        if header.format not in _FORMATS or header.mode not in _MODES:
-            return None
+    header = read_header(path)
+    if header.format not in _FORMATS or header.mode not in _MODES:
+        return None
     try:
         open_file = partial(pyvips.Image.new_from_file, os.fspath(path), fail_on="error")
-        if turned == 1:
+        if header.orientation == 1:
             image: Any = open_file(access="sequential")
         else:
             image = open_file().copy()
-            image.set_type(pyvips.GValue.gint_type, "orientation", turned)
+            image.set_type(pyvips.GValue.gint_type, "orientation", header.orientation)
             image = image.autorot()
     except pyvips.Error:
         return None
@@ -69,7 +68,7 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
     with reading(path):
         image.rawsave_target(target)
     alpha = values[..., 3] if image.bands == 4 else None
-    return Picture(values[..., :3], alpha, kind="pillow", about=read_about(path))
+    return Picture(values[..., :3], alpha, kind="pillow", about=header.about)
 
 
 def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite: bool) -> None:

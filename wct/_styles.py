@@ -119,12 +119,13 @@ class StyleReader:
         from ._tiled import measure_tiles
 
         size = pixels.shape[:2]
+        if mask is not None:
+            mask = read_mask(mask, size, allow_large=self.allow_large)
         tile = choose_tile(size, self.stylizer.encoder.widths, LEVELS, self.budget, None)
         with telling():
             if tile is None:
                 return jax.block_until_ready(self.stylizer.read_style(pixels, mask))
-            weights = None if mask is None else read_mask(mask, size)
-            return measure_tiles(self.stylizer, pixels, weights, tile=tile)
+            return measure_tiles(self.stylizer, pixels, mask, tile=tile)
 
     def only_picture(self, style: StyleLike | Sequence[StyleLike]) -> np.ndarray:
         """Return the pixels of a style that is one picture."""

@@ -203,7 +203,8 @@ def stylize(
             raise WctError("give masks or weights, not both")
         styles = reader.read(style, style_masks)
         count_styles(masks, styles)
-        regions = [feathered(read_mask(mask, shape), float(feather)) for mask in masks]
+        masks_read = (read_mask(mask, shape, allow_large=allow_large) for mask in masks)
+        regions = [feathered(mask, float(feather)) for mask in masks_read]
         found = stack_styles(styles)
     if output is None or side is None:
         repainted = np.empty((*shape, 3), np.float32 if picture.kind == "float" else np.uint8)

@@ -226,8 +226,7 @@ def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
         content: Moments that are to be whitened.
         ridge: The factor r, at least 0.
     """
-    variance = jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
-    added = (ridge * variance)[..., None, None] * identity(content.covariance)
+    added = (ridge * _mean_variance(content))[..., None, None] * identity(content.covariance)
     return replace(content, covariance=content.covariance + added)
 
 
@@ -236,6 +235,10 @@ def centred(
 ) -> AffineMap:
     """Return f ↦ A (f − m_c) + m_s."""
     return AffineMap(matrix, style.mean - product(matrix, content.mean[..., None])[..., 0])
+
+
+def _mean_variance(content: Moments) -> Float[Array, "*sets"]:
+    return jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
 
 
 def _floor(content: Moments) -> Float[Array, "*sets"]:
@@ -247,7 +250,7 @@ def _varies(content: Moments) -> Float[Array, "*sets 1 1"]:
 
     Level after level would whiten what rounding made of it, until that has all of the style.
     """
-    variance = jnp.mean(jnp.diagonal(content.covariance, axis1=-2, axis2=-1), axis=-1)
+    variance = _mean_variance(content)
     varies = variance > _FLAT**2 * jnp.mean(content.mean**2, axis=-1)
     return varies.astype(variance.dtype)[..., None, None]
 
