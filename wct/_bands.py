@@ -17,7 +17,7 @@ from ._convolution import Layer, by_xla, convolve_bordered, size_after
 from ._onednn import is_usable
 from ._transform import AffineMap
 
-Rows = Float[Array, "batch 2 _ _"]
+Rows = Float[Array | np.ndarray, "batch 2 _ _"]
 """The last two rows that a layer was given, with a column more at each end."""
 
 

@@ -5,7 +5,6 @@ The arrays that are written to must be of the caller's own making, and not yet b
 
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -37,7 +36,7 @@ def renew(
 
 def go_on(
     roomy: Float[Array, "batch rows columns channels"],
-    kept: Float[Array, "batch 2 columns channels"],
+    kept: Float[Array | np.ndarray, "batch 2 columns channels"],
     start: int,
     size: Size,
     reach: int,
@@ -61,9 +60,9 @@ def mirror(
 
 def last_rows(
     bordered: Float[Array, "batch rows columns channels"],
-) -> Float[Array, "batch 2 columns channels"]:
+) -> Float[np.ndarray, "batch 2 columns channels"]:
     """Return a copy of the last two rows."""
-    return jax.device_put(_memory(bordered)[:, -2:].copy())
+    return _memory(bordered)[:, -2:].copy()
 
 
 def _memory(array: Array) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.core import Tracer, eval_context
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,6 +45,8 @@ def is_traced(*trees: Any) -> bool:
 
     So it is if a part of them is, and within `jax.jit` whatever they are.
     """
+    if get_opaque_trace_state() == _no_trace():  # to ask what is made of a number takes longer
+        return False
     return has_tracers(trees) or has_tracers(jax.device_put(_number()))
 
 
@@ -64,6 +67,12 @@ def _is_known() -> bool:
     except (RuntimeError, ValueError):
         return False
     return True
+
+
+@cache
+def _no_trace() -> Any:
+    with eval_context():
+        return get_opaque_trace_state()
 
 
 @cache
