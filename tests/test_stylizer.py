@@ -452,6 +452,20 @@ def test_style_of_another_model(tiny, style):
         tiny(jnp.zeros((1, 16, 16, 3)), Style(style.levels, "other"))
 
 
+def test_style_of_other_widths(tiny, style):
+    narrow = jax.tree.map(lambda part: part[(slice(3),) * part.ndim], style)
+    with pytest.raises(WctError, match=r"has \(3, 3, 3, 3, 3\) features .* \(4, 6, 8, 8, 8\)"):
+        tiny(jnp.zeros((1, 16, 16, 3)), narrow)
+
+
+def test_as_many_styles_as_pictures(tiny, style):
+    bank = stack_styles([style, style])
+    with pytest.raises(WctError, match=r"axes \(2,\) are no style for 3 pictures: give one"):
+        tiny(jnp.zeros((3, 16, 16, 3)), bank)
+    with pytest.raises(WctError, match=r"axes \(1, 2\) are no style for 2 pictures"):
+        tiny(jnp.zeros((2, 16, 16, 3)), jax.tree.map(lambda part: part[None], bank))
+
+
 def test_level_without_a_decoder(tiny, style):
     lesser = Stylizer("tiny", tiny.encoder, [tiny.decoders["decoder1"]])
     batch = jnp.asarray(small(1))[None]

@@ -23,7 +23,8 @@ import wct
 from training import evaluate, export, start
 from training.clock import Clock
 from training.data import Pictures, crop_batches, image_files
-from training.objectives import Student, distil_loss, fit_heads, restyle
+from training.loop import train
+from training.objectives import Student, decoder_loss, distil_loss, fit_heads, restyle
 from training.phases import train_decoders
 from training.settings import Phase, SettingsError, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
@@ -573,3 +574,35 @@ def test_networks_that_differ_have_no_average(other, tmp_path):
     assert made.stderr.startswith("Error: ")
     assert "differ in widths or levels" in made.stderr
     assert not (tmp_path / "average").exists()
+
+
+def test_models_of_other_widths_are_not_exported_together(tmp_path):
+    models = [
+        save_drawn(tmp_path / "one", 1),
+        save_drawn(tmp_path / "other", 2, (8, 8, 10, 10, 12)),
+    ]
+    made = run("export", *models, tmp_path / "target")
+    assert made.returncode == 1
+    assert made.stderr == f"Error: {models[1]} and {models[0]} differ in widths\n"
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("other", [{"level": 2}, {"widths": (5, 8, 10, 10, 10)}])
+def test_a_run_is_not_gone_on_from_with_other_networks(other, tmp_path):
+    phase = Phase(
+        steps=2, batch=2, crop=32, learning_rate=1e-3, warmup=1, pixel=(0.5,) * 5,
+        feature=(0.3,) * 5, start_images=2, checkpoint_every=2, sample_every=2,
+    )  # fmt: skip
+
+    def go(widths=WIDTHS, level=1):
+        decoders = {"some": Decoder(level, widths, rngs=nnx.Rngs(0))}
+        encoder = Encoder(widths, rngs=nnx.Rngs(0))
+        batches = iter(np.full((2, 2, 32, 32, 3), 0.5, np.float32))
+        with jax.numpy_dtype_promotion("standard"):
+            train(decoders, encoder, decoder_loss, lambda _: batches, phase, tmp_path, print)
+
+    go()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SettingsError, match="are of networks of other shapes"):
+        go(**other)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -116,8 +116,10 @@ def decoders(config: Path, images: tuple[Path, ...], run: Path, **options: Any) 
 @click.option("--styles", type=_FOLDER, help="A folder of paintings, for the style distance.")
 @click.option("--teacher", type=_FILE, help="VGG-19's convolutions, in which style is measured.")
 @click.option("--all", "everything", is_flag=True, help="Look at all pictures of the folders.")
-@click.option("--side", type=int, help="Resize photographs to this shorter side first.")
-@click.option("--pairs", type=int, default=60, show_default=True,
+@click.option(
+    "--side", type=click.IntRange(32), help="Resize photographs to this shorter side first."
+)
+@click.option("--pairs", type=click.IntRange(1), default=60, show_default=True,
               help="Pairs of photograph and painting.")  # fmt: skip
 @click.option("--alpha", type=float, default=1.0, show_default=True,
               help="Strength of the paper's chain at which style is measured.")  # fmt: skip

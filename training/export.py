@@ -13,6 +13,8 @@ from wct._layers import stride
 from wct._models import ENCODER, read_card
 from wct._weights import Model, load_decoders, load_model, save_model
 
+from .settings import SettingsError
+
 PROBE = "expected.safetensors"
 _HEIGHT, _WIDTH = 32, 48
 
@@ -31,7 +33,13 @@ def export_model(
         target: Where to.
         about: A TOML file with what `model.json` is to say besides.
         with_encoder: Write the encoder too, and not the decoders alone.
+
+    Raises:
+        SettingsError: The models differ in their widths.
     """
+    for model in models:
+        if read_card(model)["widths"] != read_card(models[0])["widths"]:
+            raise SettingsError(f"{model} and {models[0]} differ in widths")
     first = load_model(models[0])
     decoders = {}
     for model in models:

@@ -19,7 +19,7 @@ from tensorboardX import SummaryWriter
 
 from .clock import Clock
 from .devices import Devices
-from .settings import Phase
+from .settings import Phase, SettingsError
 
 
 def has_checkpoint(directory: Path) -> bool:
@@ -54,6 +54,9 @@ def train(
 
     Returns:
         `trained`, after `phase.steps` steps.
+
+    Raises:
+        SettingsError: The checkpoints in the directory are of other networks.
     """
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, phase.learning_rate, phase.warmup, phase.steps
@@ -83,9 +86,7 @@ def train(
     with _checkpoints(directory) as manager:
         done = manager.latest_step() or 0
         if done:
-            leaves, structure = jax.tree.flatten(state)
-            leaves = manager.restore(done, args=ocp.args.StandardRestore(leaves))
-            state = jax.tree.unflatten(structure, leaves)
+            state = _restore(manager, done, state)
         state, frozen = devices.copy(state), devices.copy(frozen)
         clock = Clock(phase.batch)
         first = jax.process_index() == 0
@@ -129,7 +130,23 @@ def _scale_by_size() -> optax.GradientTransformation:
 
 def _checkpoints(directory: Path) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
-    return ocp.CheckpointManager(directory.absolute() / "checkpoints", options=options)
+    handler = ocp.StandardCheckpointHandler()
+    return ocp.CheckpointManager(
+        directory.absolute() / "checkpoints", options=options, item_handlers=handler
+    )
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, like: Any) -> Any:
+    """Return what was saved after a step, a pytree like this one."""
+    leaves, structure = jax.tree.flatten(like)
+    saved = jax.tree.leaves(manager.item_metadata(step))
+    if [each.shape for each in saved] != [each.shape for each in leaves]:
+        raise SettingsError(
+            f"the checkpoints in {manager.directory} are of networks of other shapes: give these "
+            "a run's directory of their own"
+        )
+    leaves = manager.restore(step, args=ocp.args.StandardRestore(leaves))
+    return jax.tree.unflatten(structure, leaves)
 
 
 class _Log:

@@ -156,7 +156,7 @@ class Stylizer(nnx.Module):
         Raises:
             ImageError: The images are no batch of float RGB images.
             WctError: The recipe has a value that is out of range or unknown, or the style is of
-                another model.
+                another model or not for as many pictures.
             WeightsError: The model has no decoder for a level.
         """
         prepared = self._prepare(content, style, recipe, masks, patches)
@@ -207,6 +207,12 @@ class Stylizer(nnx.Module):
         content = as_batch(content)
         recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
         work = self.plan(style, recipe, None if masks is None else len(masks))
+        axes = style.levels[0].mean.shape[:-1]
+        if masks is None and axes not in {(), (1,), (len(content),)}:
+            raise WctError(
+                f"moments with leading axes {axes} are no style for {len(content)} pictures: give "
+                "one style, one for each, or masks for as many regions"
+            )
         if masks is not None and patches:
             raise WctError("style-swap knows no masks: give masks or patches")
         # Patches at the picture's edge would see what is beyond it.
@@ -240,6 +246,12 @@ class Stylizer(nnx.Module):
             raise WctError(
                 f"the style was measured by the model {style.model!r}, but this is {self.mark!r}: "
                 "read its picture with this one"
+            )
+        channels = tuple(moments.mean.shape[-1] for moments in style.levels)
+        if channels != self.encoder.widths:
+            raise WctError(
+                f"the style has {channels} features at its levels, and this model "
+                f"{self.encoder.widths}: read its picture with this one"
             )
         if regions is not None and style.levels[0].mean.shape[:-1] != (regions,):
             raise WctError(
