@@ -164,6 +164,15 @@ def measure(features, size):
     return moments(features, inside.reshape(rows, cell, columns, cell).mean(axis=(1, 3)))
 
 
+def repeat_last(features, size, level):
+    """Above level 1, cells that are wholly beyond the picture become the nearest others."""
+    if level == 1:
+        return features
+    inside = features[tuple(slice(-(-side // 2 ** (level - 1))) for side in size)]
+    beyond = [(0, whole - part) for whole, part in zip(features.shape, inside.shape, strict=True)]
+    return np.pad(inside, beyond, "edge")
+
+
 def chain(networks, content, style, alphas, levels, details=None, transform=whiten_and_color):
     """The published chain, plus (1 − α) of what each decoder lost of its input; not clipped.
 
@@ -175,7 +184,7 @@ def chain(networks, content, style, alphas, levels, details=None, transform=whit
     image = np.asarray(content, np.float64)
     for level, alpha, detail in zip(levels, alphas, details or [0] * len(levels), strict=True):
         image = extend(image)
-        features = encode(networks["encoder"], image)[level]
+        features = repeat_last(encode(networks["encoder"], image)[level], size, level)
         measured = measure(features, size)
         worst = max(worst, np.linalg.cond(measured[2]))
         target = measure(style_features[level], style.shape[:2])

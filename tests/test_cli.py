@@ -121,6 +121,7 @@ def test_nothing_is_overwritten_unless_told(command, folder):
         (("photo.jpg", "art.png", "--swap", "5", "--levels", "2"), 1, "for levels that run: [2]"),
         (("photo.jpg", "art.png", "--levels", "2.0"), 2, "2.0"),
         (("photo.jpg",), 2, "STYLE"),
+        (("photo.jpg", "art.png", "--labels", "art.png"), 1, "labels for 1 styles"),
         (("photo.jpg", "art.png", "--colour"), 2, "--colour"),
     ],
 )
@@ -226,6 +227,15 @@ def test_info_lists_versions_devices_and_models():
         for name, value in entries.items():
             assert name in text
             assert value in text
+
+
+def test_info_tells_of_a_damaged_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("WCT_HOME", str(tmp_path))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "model.json").write_text("{")
+    facts = json.loads(CliRunner().invoke(main, ["info", "--json"]).stdout)
+    assert "is damaged" in facts["models"]["broken"]
+    assert facts["versions"]["wct"] == wct.__version__
 
 
 def test_progress_goes_to_a_terminal_on_standard_error(folder, tiny_directory):

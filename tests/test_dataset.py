@@ -263,6 +263,9 @@ def test_other_settings_need_another_folder(folders, tiny, options, words):
         ({"format": "gif"}, "its format 'gif' is not one of"),
         ({"engine": "spark"}, "there is no engine 'spark'"),
         ({"levels": (6,)}, "there is no level 6"),
+        ({"workers": 2}, "are for the engine 'ray'"),
+        ({"address": "auto"}, "are for the engine 'ray'"),
+        ({"alpha": (0.1, 0.2, 0.3)}, "a range such as 0.4,1"),
         ({"engine": "ray"}, "give the model's name or directory"),
         ({"styles_per_image": 4}, "4 styles a picture of 3"),
     ],
@@ -271,6 +274,15 @@ def test_what_cannot_be(folders, tiny, options, words):
     with pytest.raises(WctError, match=words):
         stylize_dataset(*folders, model=tiny, **options)
     assert not results(folders[2])
+
+
+def test_numbers_may_be_numpys(folders, tiny):
+    content, styles, out = folders
+    numbers = {"alpha": np.float32(0.5), "detail": np.array([0.5, 0.25]), "seed": np.int64(3)}
+    stylize_dataset(*folders, model=tiny, levels=(2, 1), **numbers)
+    plain, same = out.with_name("plain"), {"alpha": 0.5, "detail": (0.5, 0.25), "seed": 3}
+    stylize_dataset(content, styles, plain, model=tiny, levels=(2, 1), **same)
+    assert results(out) == results(plain)
 
 
 def test_folders_that_will_not_do(folders, tiny):

@@ -99,8 +99,7 @@ def test_steady_moments():
     for weights, wanted in ((0.0, whole), (1.0, whole)):
         found = steady(moments(features, jnp.full((8, 8), weights)), whole)
         np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-6)
-        if weights:
-            np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-6)
+        np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-6)
 
 
 def test_masks_on_the_style_side(tiny):
@@ -227,6 +226,7 @@ def test_what_cannot_be_done(tiny, tmp_path):
     cases = [
         (ImageError, "not NaN", {"masks": [LEFT, np.where(LEFT == 1, np.nan, LEFT)]}),
         (ImageError, "from 0 to 1", {"masks": [LEFT, 2 * LEFT]}),
+        (ImageError, "largest is 1: make it bool", {"masks": [LEFT, np.uint8(LEFT)]}),
         (ImageError, "mask of 48 × 112 .* does not fit", {"masks": [LEFT, LEFT[:48]]}),
         (ImageError, r"array \(height, width\)", {"masks": [LEFT, CONTENT]}),
         (
@@ -235,7 +235,7 @@ def test_what_cannot_be_done(tiny, tmp_path):
             {"masks": [LEFT, tmp_path / "none.png"]},
         ),
         (WctError, "1 masks for 2 styles", {"masks": [LEFT]}),
-        (WctError, "1 masks for 2 styles", {"style_masks": [LEFT]}),
+        (WctError, "1 style masks for 2 styles", {"style_masks": [LEFT]}),
         (WctError, "masks or weights", {"masks": [LEFT, LEFT], "weights": (0.5, 0.5)}),
     ]
     for kind, message, options in cases:

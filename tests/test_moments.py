@@ -280,3 +280,9 @@ def test_moments_are_a_pytree():
     leaves, structure = jax.tree.flatten(measure(np.ones((2, 2, 3), np.float32)))
     assert [leaf.shape for leaf in leaves] == [(), (3,), (3, 3), (3, 3)]
     assert isinstance(jax.tree.unflatten(structure, leaves), Moments)
+
+
+def test_gradients_where_weights_are_wider_than_features():
+    features, weights = jnp.ones((6, 6, 4), jnp.bfloat16), jnp.ones((6, 6), jnp.float32)
+    variance = lambda f: moments(f, weights).covariance.astype(jnp.float32).sum()  # noqa: E731
+    np.testing.assert_array_equal(jax.grad(variance)(features), np.zeros((6, 6, 4)))

@@ -1,10 +1,12 @@
 """Files read and written by strips: as Pillow reads and writes them."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import picture
 from PIL import ExifTags, Image
 
@@ -200,3 +202,47 @@ def test_from_file_to_file(tiny, tmp_path, name, tile):
         wct.stylize(**arguments, tile=tile, output=target)
     wct.stylize(**arguments, tile=tile, output=Path(target), overwrite=True, alpha=0)
     assert np.abs(np.int16(opened(target)) - np.int16(found)).max() > 20
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_samples_that_are_no_opacity(count, tmp_path):
+    """Whatever else a TIFF has besides its colours is left to Pillow."""
+    extra = ["unspecified"] if count == 4 else ["unassalpha", "unspecified"]
+    values = np.dstack([PIXELS, OPACITY, OPACITY])[..., :count]
+    tifffile.imwrite(tmp_path / "more.tif", values, photometric="rgb", extrasamples=extra)
+    assert read_strips(tmp_path / "more.tif", Scratch()) is None
+
+
+def test_what_libvips_finds_out_late_is_left_to_pillow(tmp_path):
+    planes = np.moveaxis(PIXELS, -1, 0)
+    options = {"photometric": "rgb", "planarconfig": "separate", "tile": (16, 16)}
+    tifffile.imwrite(tmp_path / "planes.tif", planes, **options)
+    assert read_strips(tmp_path / "planes.tif", Scratch()) is None
+    np.testing.assert_array_equal(read_image(tmp_path / "planes.tif").stored, PIXELS)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes there alone")
+def test_names_that_are_no_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"d\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    PHOTO.save(folder / "photo.png")
+    assert read_strips(folder / "photo.png", Scratch()) is None
+    picture = read_image(folder / "photo.png")
+    write_strips(picture, picture.stored, folder / "again.png", overwrite=False)
+    np.testing.assert_array_equal(read_image(folder / "again.png").stored, PIXELS)
+
+
+@pytest.mark.parametrize(("name", "side"), [("long.webp", 16_384), ("long.jpg", 65_501)])
+def test_what_a_format_cannot_hold_is_told_at_once(name, side, tmp_path):
+    with pytest.raises(ImageError, match=f"a side of {side} pixels is more than"):
+        wct.stylize(np.zeros((1, side, 3), np.uint8), PHOTO, output=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ImageError, match="no file can be made in"):
+        wct.stylize(PHOTO, PHOTO, output=tmp_path / "result.png")

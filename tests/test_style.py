@@ -233,6 +233,9 @@ def test_styles_that_do_not_go_together(tiny, styles):
             function([styles[0], other])
         with pytest.raises(WctError, match="no styles"):
             function([])
+    for function in (mix_styles, pool_styles, stack_styles):
+        with pytest.raises(WctError, match="a bank of several: give single ones"):
+            function([styles[0], stack_styles(styles)])
     with pytest.raises(WctError, match="no styles"):
         wct.read_style(model=tiny)
 

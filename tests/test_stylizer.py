@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from conftest import assert_picture, picture
+from conftest import assert_picture, picture, run_on_devices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -479,3 +479,84 @@ def test_style_is_a_pytree(tiny, style):
     leaves, structure = jax.tree.flatten(style)
     assert len(leaves) == 15
     assert jax.tree.unflatten(structure, leaves).model == "tiny"
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_ridge_does_not_bring_in_what_is_beyond_the_picture(tiny, together):
+    """With fewer features than channels, cells beyond may lie where a ridge lets all through."""
+    content, painting = picture(20, 12, 1), picture(32, 32, 2)  # 3 × 2 features of 8 channels
+    style = tiny.read_style(painting)
+
+    def repaint(ridge):
+        recipe = Recipe(1.0, levels=(4,), ridge=ridge)
+        function = jax.jit(lambda batch: tiny(batch, style, recipe)) if together else None
+        batch = jnp.asarray(content)[None]
+        return np.asarray(function(batch) if function else tiny(batch, style, recipe))
+
+    np.testing.assert_allclose(repaint(1e-6), repaint(0.0), atol=2e-3)
+
+
+def test_the_caller_may_change_his_arrays_afterwards(tiny, style):
+    mine = np.stack([picture(64, 64, seed) for seed in (3, 4)])
+    for convert in (as_batch, lambda images: tiny.read_style(images[0]).levels[0].mean):
+        wanted = np.array(convert(mine.copy()))
+        changing = mine.copy()
+        found = convert(changing)
+        changing[:] = 0
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_patches_are_for_levels_that_run(tiny, style):
+    batch, patches = jnp.asarray(small(1))[None], tiny.read_patches(small(1), (5,))
+    with pytest.raises(WctError, match=r"patches are for levels that run: \[3\]"):
+        tiny(batch, style, Recipe(levels=(3,)), patches=patches)
+
+
+WIDE = """
+import jax
+jax.config.update("jax_enable_x64", True)
+import numpy as np
+import wct
+stylizer = wct.Stylizer.from_pretrained()
+image = np.random.default_rng(0).uniform(size=(32, 32, 3)).astype(np.float32)
+style = stylizer.read_style(image[::-1])
+recipe = wct.Recipe(levels=(3,), transform="ot", ridge=np.float64(0.01))
+slope = jax.grad(lambda batch: stylizer(batch, style, recipe).sum())(image[None])
+swapped = wct.stylize(image, image[::-1], swap=(5,), levels=(5,), model=stylizer)
+assert slope.dtype == swapped.dtype == np.float32
+assert np.isfinite(slope).all()
+"""
+
+MISFIT = """
+import numpy as np
+import wct
+stylizer = wct.Stylizer.from_pretrained()
+image = np.zeros((1, 33, 49, 3), np.float32)
+style = wct.stack_styles([stylizer.read_style(image[0])])
+try:
+    stylizer(image, style, masks=np.ones((1, 33, 48), np.float32))
+except wct.WctError as error:
+    assert str(error) == "masks of (33, 48) pixels are none for pictures of (33, 49)", error
+else:
+    raise AssertionError("it was taken")
+"""
+
+SHARED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import PartitionSpec as P
+import wct
+mesh = jax.make_mesh((2,), ("images",), axis_types=(jax.sharding.AxisType.Auto,))
+features = jnp.asarray(np.random.default_rng(0).normal(size=(4, 8, 8, 3)), jnp.float32)
+measure = lambda features: wct.moments(features).covariance
+shared = jax.shard_map(measure, mesh=mesh, in_specs=P("images"), out_specs=P("images"))
+np.testing.assert_array_equal(jax.jit(shared)(features), measure(features))
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "count"),
+    [(WIDE, 1), (MISFIT, 1), (SHARED, 2)],
+    ids=["x64", "masks", "shard_map"],  # here, annotations would find the masks' size
+)
+def test_in_a_program_of_its_own(script, count):
+    run_on_devices(script, count=count)

@@ -234,7 +234,7 @@ def test_style_swap_needs_one_picture(tiny):
     content, painting = picture(32, 32, 1), picture(32, 32, 2)
     style = tiny.read_style(painting)
     for given_style in (style, [painting, painting]):
-        with pytest.raises(WctError, match="style-swap looks at a style's picture: give one"):
+        with pytest.raises(WctError, match="style-swap takes the picture of one style: give one"):
             wct.stylize(content, given_style, swap=(5,), model=tiny)
     masks = [np.ones((32, 32), np.float32)]
     with pytest.raises(WctError, match="style-swap knows no masks"):

@@ -606,3 +606,10 @@ def test_a_run_is_not_gone_on_from_with_other_networks(other, tmp_path):
     with pytest.raises(SettingsError, match="are of networks of other shapes"):
         go(**other)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_decoders_need_settings_of_the_models_widths(tmp_path, pictures):
+    model = save_drawn(tmp_path / "model", 1)
+    made = run("decoders", SMOKE, "--images", pictures, "--model", model, "--run", tmp_path / "run")
+    assert made.returncode == 1
+    assert "has widths [8, 8, 10, 10, 10], but 'smoke' is for [4, 6, 8, 8, 8]" in made.stderr

@@ -518,6 +518,26 @@ def test_a_ridge_is_relative_to_the_mean_variance(ridge):
     np.testing.assert_allclose(actual, wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("ridge", [1e-8, 1e-7, 1e-4])
+def test_a_small_ridge_is_not_rounded_off(ridge):
+    """Of features of deviations from 1e-3 to 1e3."""
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    features = (rng.normal(size=(30, 30, 8)) * np.logspace(-3, 3, 8)) @ turn.T
+    content = moments(jnp.asarray(features, jnp.float32))
+    exact = np.asarray(content.covariance, np.float64) + np.asarray(content.residue, np.float64)
+    wanted = exact + ridge * np.trace(content.covariance) / 8 * np.eye(8)
+    found = add_ridge(content, ridge)
+    whole = np.asarray(found.covariance, np.float64) + np.asarray(found.residue, np.float64)
+    np.testing.assert_allclose(whole, wanted, atol=1e-12 * np.linalg.norm(exact))
+
+
+@pytest.mark.parametrize("function", [whitening, coloring])
+def test_a_solver_that_is_none(function):
+    with pytest.raises(WctError, match="there is no solver 'qr': they are"):
+        function(jnp.eye(3), solver="qr")
+
+
 # Gradients, in float64. The right derivatives come from differences of the oracle, or, where the
 # oracle's own differences fail (zero eigenvalues), from a rotation, for which they are known.
 

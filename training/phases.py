@@ -96,6 +96,9 @@ def train_decoders(
 
     Returns:
         The directory of the trained model.
+
+    Raises:
+        SettingsError: The settings have no such table, or other widths than the model.
     """
     phase = _phase(settings, "decoders")
     pictures = Pictures.load(images, phase.crop)
@@ -106,7 +109,13 @@ def train_decoders(
         found = load_decoders(model) if model else {}
         ready = {level: redo(decoder, scales) for level, decoder in found.items()}
     else:
-        loaded = load_model(model or run / "distil" / "model")
+        path = model or run / "distil" / "model"
+        loaded = load_model(path)
+        if loaded.encoder.widths != settings.widths:
+            raise SettingsError(
+                f"{path} has widths {list(loaded.encoder.widths)}, but {settings.name!r} is for "
+                f"{list(settings.widths)}"
+            )
         original, ready = loaded.encoder, loaded.decoders
         encoder = original
     directory = run / "-".join(["decoders", *map(str, levels)])

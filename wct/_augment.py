@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +71,8 @@ def augment(
         2019.
     """
     images = as_batch(images)
-    ends = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
+    several = isinstance(alpha, Sequence) or getattr(alpha, "ndim", 0)
+    ends = tuple(cast("Sequence[Share]", alpha)) if several else 2 * (cast("Share", alpha),)
     if len(ends) != 2:
         raise WctError(f"alpha must be a number or the two ends of a range, not {alpha}")
     low, high = ends

@@ -57,6 +57,8 @@ def open_source(path: Path) -> Source:
         WctError: There is no such folder or file, or it has no styles.
     """
     if path.is_file():
+        if path.suffix != ".safetensors":
+            raise WctError(f"{path} is neither a folder of styles nor a .safetensors file of them")
         styles = _load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         count = len(styles.levels[0].mean)

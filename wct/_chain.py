@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from . import _in_place
+from . import _in_place, _padding
 from ._border import Size
 from ._by_name import find_solver
 from ._level import (
@@ -121,6 +121,9 @@ def _repaint_level(
     decoder, style, strength, replaced, patches = task
     canvas, level = _fill(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
+    if level > 1:  # whose features bands do not keep; of so few channels they fill the space
+        fill = _in_place if is_usable(features) else _padding
+        features = fill.repeat_last(features, size, level)
     cells = None if masks is None else average(masks, level)
     in_features = in_cells(size, level)
     content = measure_picture(features, size, level, cells)

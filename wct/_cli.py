@@ -153,13 +153,14 @@ def stylize(
     styles = (style, *others)
     _read_once(content, *styles)
     if output is None:
-        output = "-" if content == "-" else f"{Path(content).stem}-{Path(style).stem}.png"
+        painted = "stdin" if style == "-" else Path(style).stem
+        output = "-" if content == "-" else f"{Path(content).stem}-{painted}.png"
     with _progress() as progress:
         result = stylize_image(
             _source(content),
             [_source(each) for each in styles],
             weights=weights or None,
-            masks=_masks(masks, labels, allow_large=options["allow_large"]),
+            masks=_masks(masks, labels, len(styles), allow_large=options["allow_large"]),
             progress=progress,
             output=None if output == "-" else output,
             overwrite=overwrite,
@@ -333,7 +334,7 @@ main.add_command(models)
 
 
 def _masks(
-    masks: tuple[str, ...], labels: str | None, *, allow_large: bool
+    masks: tuple[str, ...], labels: str | None, styles: int, *, allow_large: bool
 ) -> Sequence[Any] | None:
     if labels is None:
         return masks or None
@@ -341,7 +342,10 @@ def _masks(
         raise click.UsageError("give --mask or --labels, not both")
     from ._masks import split_labels
 
-    return split_labels(labels, allow_large=allow_large)
+    found = split_labels(labels, allow_large=allow_large)
+    if len(found) != styles:
+        raise WctError(f"{labels} has {len(found)} labels for {styles} styles: give one for each")
+    return found
 
 
 def _read_once(*sources: str) -> None:

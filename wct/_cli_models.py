@@ -94,13 +94,15 @@ def verify(names: tuple[str, ...]) -> None:
 
     Example: wct models verify vgg19
     """
-    from ._models import find_model, list_models, verify_model
+    from ._models import ENCODER, find_model, list_models, model_files, verify_model
 
     damaged = False
     for name in names or list_models():
         try:
-            verify_model(find_model(name))
-            click.echo(f"{name}: ok")
+            directory = find_model(name)
+            verify_model(directory)
+            lacking = "" if ENCODER in model_files(directory) else ", but there is no encoder"
+            click.echo(f"{name}: ok{lacking}")
         except WeightsError as error:
             damaged = True
             click.echo(f"{name}: {error}")

@@ -25,7 +25,7 @@ class Numbers(click.ParamType):
             numbers = tuple(self._kind(part) for part in value.split(",") if value)
             return numbers[0] if len(numbers) == 1 and self._kind is float else numbers
         except ValueError:
-            self.fail(f"{value!r} is no list of numbers such as 5,4,3", param, ctx)
+            self.fail(f"{value!r} is no number, nor several with commas between", param, ctx)
 
 
 def argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -> Callable:

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from ._errors import ImageError, WctError
@@ -90,10 +91,11 @@ def stylize_dataset(
 ) -> DatasetReport:
     """Repaint all pictures of a folder, each in styles of its own.
 
-    A picture's styles and their strength follow from the seed and its path in the folder alone: any
-    part of the folder, in any order and on any machine, comes out the same. Whatever stops the
-    work, the same call goes on from there. The output folder also has `manifest.jsonl`, a record of
-    each picture; `styles.safetensors`, the styles, to use again; and `dataset.json`, the settings.
+    A picture's styles and their strength follow from the seed, its path in the folder and the list
+    of the styles alone: any part of the folder, in any order and on any machine, comes out the
+    same. Whatever stops the work, the same call goes on from there. The output folder also has
+    `manifest.jsonl`, a record of each picture; `styles.safetensors`, the styles, to use again; and
+    `dataset.json`, the settings.
 
     Args:
         content: The folder of pictures, in folders of any depth. Other files are copied along.
@@ -140,6 +142,8 @@ def stylize_dataset(
 
     if engine not in ("local", "ray"):
         raise WctError(f"there is no engine {engine!r}: they are local and ray")
+    if engine == "local" and (workers is not None or address is not None):
+        raise WctError("workers and address are for the engine 'ray'")
     suffix = f".{format.lower().removeprefix('.')}"
     find_format(f"result{suffix}")
     source, target = Path(content), Path(output)
@@ -241,10 +245,16 @@ def _range(alpha: float | Sequence[float] | None) -> tuple[float, float] | None:
     """Return the range that strengths are drawn from."""
     if alpha is None:
         return None
-    ends = (alpha, alpha) if isinstance(alpha, int | float) else tuple(alpha)
-    if len(ends) != 2 or not 0 <= ends[0] <= ends[1] <= 1:
+    ends = np.asarray(alpha, float)
+    ends = np.stack([ends, ends]) if ends.ndim == 0 else ends
+    if ends.shape != (2,) or not 0 <= ends[0] <= ends[1] <= 1:
         raise WctError(f"alpha must be from 0 to 1, or a range such as 0.4,1, not {alpha}")
     return float(ends[0]), float(ends[1])
+
+
+def _plain(value: np.ndarray | np.generic) -> Any:
+    """Return a number of NumPy's, or an array, as JSON has it."""
+    return value.tolist()
 
 
 @contextlib.contextmanager
@@ -257,7 +267,7 @@ def _claimed(
         WctError: It belongs to something else, or another process is at it.
     """
     make_folder(target)
-    path, written = target / _SETTINGS, json.dumps(settings, indent=2)
+    path, written = target / _SETTINGS, json.dumps(settings, indent=2, default=_plain)
     taken = any(not found.name.startswith(".") for found in target.iterdir())
     if not path.exists():
         if taken:

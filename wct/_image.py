@@ -273,7 +273,8 @@ def _cause(error: Exception) -> str:
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return (
                 f"it has more than {Image.MAX_IMAGE_PIXELS} pixels (PIL.Image.MAX_IMAGE_PIXELS); "
-                "make it smaller, or, if you trust it, allow it (allow_large=True, --allow-large)."
+                "make it smaller, or, for stylize or style, if you trust it, allow it "
+                "(allow_large=True, --allow-large)."
             )
         case OSError(strerror=str(reason)):
             return f"{reason}."

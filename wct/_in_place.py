@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ._border import Size, edges
 from ._buckets import reflected
+from ._layers import stride
 
 
 def renew(
@@ -56,6 +57,24 @@ def mirror(
         beyond = np.arange(len(lines)) >= length
         lines[beyond] = lines[reflected(np.flatnonzero(beyond), length)]
     return canvas
+
+
+def repeat_last(
+    features: Float[Array, "batch height width channels"], size: Size, level: int
+) -> Float[Array, "batch height width channels"]:
+    """Fill cells as `_padding.repeat_last` does."""
+    repeat_beyond(_memory(features), size, level)
+    return features
+
+
+def repeat_beyond(
+    features: Float[np.ndarray, "batch height width channels"], size: Size, level: int
+) -> None:
+    """Write over the cells that are wholly beyond the picture."""
+    for axis, length in enumerate(size, start=1):
+        lines = features.swapaxes(0, axis)
+        count = -(-length // stride(level))
+        lines[count:] = lines[count - 1 : count]
 
 
 def last_rows(

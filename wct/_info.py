@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import jax
 
-from ._models import list_models, read_card
+from ._models import describe, list_models
 from ._version import __version__
 
 
@@ -17,7 +17,8 @@ def collect() -> dict[str, dict[str, str]]:
         | {package: version(package) for package in packages},
         "devices": {str(device): device.device_kind for device in jax.devices()},
         "models": {
-            name: f"{directory} (widths {' '.join(map(str, read_card(directory)['widths']))})"
+            name: found["problem"] or f"{directory} (widths {' '.join(map(str, found['widths']))})"
             for name, directory in list_models().items()
+            for found in [describe(name, directory)]
         },
     }

@@ -24,7 +24,8 @@ def read_mask(
     """Read a mask and resample it to a picture's size.
 
     Args:
-        mask: Black or 0 outside, white or 1 inside; of the picture's proportions.
+        mask: Black or 0 outside, white inside: 255 of bytes, else 1; of the picture's
+            proportions.
         size: The picture's `(height, width)`.
         allow_large: As of `read_image`.
 
@@ -84,12 +85,14 @@ def steady(region: Moments, whole: Moments) -> Moments:
     """Shrink a region's moments towards the whole picture's, the more so the smaller it is.
 
     As many vectors as there are channels are taken from the whole, fewer where the region is
-    nearly all of it: a tiny or empty region has the moments of the whole, and the whole its own.
+    nearly all of it: an empty region has the moments of the whole, and the whole its own.
     """
     channels = whole.mean.shape[-1]
     share = region.weight / jnp.where(whole.weight == 0, 1, whole.weight)
     weight = channels * jnp.maximum(1 - share, 0)
-    factor = (weight / jnp.maximum(weight - 1, 1))[..., None, None]
+    # Both together are divided by their weight less one, which the region's own makes up for.
+    scatter = jnp.maximum(weight - jnp.maximum(1 - region.weight, 0), 0)
+    factor = (scatter / jnp.maximum(weight - 1, 1))[..., None, None]
     prior = replace(
         whole,
         weight=weight,
@@ -104,10 +107,10 @@ def share_out(masks: Float[Array, "regions *rest"]) -> Float[Array, "regions *re
     return masks / jnp.maximum(masks.sum(0), 1)[None]
 
 
-def count_styles(masks: Sequence[object], styles: Sequence[object]) -> None:
-    """Raise a `WctError` if there are not as many masks as styles."""
+def count_styles(kind: str, masks: Sequence[object], styles: Sequence[object]) -> None:
+    """Raise a `WctError` if there are not as many masks, of some kind, as styles."""
     if len(masks) != len(styles):
-        raise WctError(f"{len(masks)} masks for {len(styles)} styles: give one for each")
+        raise WctError(f"{len(masks)} {kind} for {len(styles)} styles: give one for each")
 
 
 def _box_filter(
@@ -129,16 +132,25 @@ def _grey(mask: MaskLike, allow_large: bool) -> Float[np.ndarray, "height width"
         if is_deep(image):
             with reading(mask):
                 return deep_grey(image)
-        return np.asarray(image.convert("L"), np.float32) / 255
+        return _from_bytes(np.asarray(image.convert("L")))
     mask = np.asarray(mask)
     if mask.ndim != 2 or 0 in mask.shape:
         raise ImageError(f"a mask is an array (height, width), not one of shape {mask.shape}")
     if mask.dtype == np.uint8:
-        return mask.astype(np.float32) / 255
+        return _from_bytes(mask)
     values = mask.astype(np.float32)
     if not ((values >= 0) & (values <= 1)).all():
         raise ImageError("a mask's values must be from 0 to 1, and not NaN")
     return values
+
+
+def _from_bytes(mask: np.ndarray) -> Float[np.ndarray, "height width"]:
+    if mask.max() == 1:
+        raise ImageError(
+            "a mask of bytes is white at 255, but this one's largest is 1: make it bool or float, "
+            "or give it as labels"
+        )
+    return mask.astype(np.float32) / 255
 
 
 def _open(source: str | os.PathLike[str] | Image.Image, allow_large: bool) -> Image.Image:

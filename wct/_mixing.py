@@ -25,7 +25,7 @@ def pool_styles(styles: Sequence[Style]) -> Style:
         styles: Styles of single pictures. Each counts by its number of pixels.
 
     Raises:
-        WctError: There are none, or they are of different models.
+        WctError: There are none, they are of different models, or one is a bank.
     """
     model = _common_model(styles)
     merge = jax.jit(merge_moments)
@@ -47,8 +47,8 @@ def mix_styles(styles: Sequence[Style], weights: Sequence[Weight] | None = None)
         The mixture; with a weight of one, that style itself.
 
     Raises:
-        WctError: The weights are not one for each style or do not add up to one, or the styles are
-            of different models.
+        WctError: The weights are not one for each style or do not add up to one, the styles are of
+            different models, or one is a bank.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.3.
@@ -77,7 +77,7 @@ def stack_styles(styles: Sequence[Style]) -> Style:
         The styles, each at its index along the leading axis.
 
     Raises:
-        WctError: There are none, or they are of different models.
+        WctError: There are none, they are of different models, or one is a bank.
     """
     _common_model(styles)
     return jax.tree.map(lambda *values: jnp.stack(values), *styles)
@@ -100,7 +100,7 @@ def _shares(count: int, weights: Sequence[Weight] | None) -> np.ndarray:
     if weights is None:
         return np.full((count, len(LEVELS)), 1 / count)
     if len(weights) != count:
-        raise WctError(f"{len(weights)} weights for {count} styles: give one for each")
+        raise WctError(f"{len(weights)} weights for {count} styles: give one for each (repeat -w)")
     try:
         shares = np.stack([np.broadcast_to(weight, (len(LEVELS),)) for weight in weights])
     except ValueError as error:
@@ -116,6 +116,8 @@ def _shares(count: int, weights: Sequence[Weight] | None) -> np.ndarray:
 def _common_model(styles: Sequence[Style]) -> str:
     if not styles:
         raise WctError("no styles: give one at least")
+    if any(style.levels[0].mean.ndim > 1 for style in styles):
+        raise WctError("one of the styles is a bank of several: give single ones")
     models = sorted({style.model for style in styles})
     if len(models) > 1:
         raise WctError(f"the styles are of different models: {', '.join(models)}")

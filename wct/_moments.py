@@ -109,7 +109,9 @@ def _in_float64(
 
     @evaluate.defjvp
     def _(primals, tangents):
-        _, changes = jax.jvp(partial(function, lambda value: value), primals, tangents)
+        dtype = jax.tree.leaves(primals)[0].dtype
+        as_they_are = partial(lax.convert_element_type, new_dtype=dtype)
+        _, changes = jax.jvp(partial(function, as_they_are), primals, tangents)
         return evaluate(*primals), (*changes, jnp.zeros_like(changes[2]))
 
     return evaluate
@@ -136,7 +138,8 @@ def _moments(wide: Wide, features: Array, weights: Array) -> tuple[Array, Array,
 
     shift = lax.stop_gradient(wide(features[..., :1, :1, :]))
     if _in_turn():
-        start = jnp.zeros((*sets, channels + 1, channels + 1), shift.dtype)
+        # Not zeros alone: within `shard_map` it must vary over the mesh as features do.
+        start = jnp.broadcast_to(0 * shift[..., 0, :, :1], (*sets, channels + 1, channels + 1))
         total = lax.fori_loop(0, blocks, lambda index, so_far: so_far + scatter_of(index, 1), start)
     else:
         total = scatter_of(0, blocks)

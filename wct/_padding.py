@@ -57,7 +57,22 @@ def coverage(
         jnp.clip((length - stride(level) * jnp.arange(cells)) / stride(level), 0, 1)
         for length, cells in zip(size, features.shape[1:3], strict=True)
     )
-    return (rows[:, None] * columns[None])[None]
+    return (rows[:, None] * columns[None])[None].astype(features.dtype)
+
+
+@partial(jax.jit, static_argnames="level")
+def repeat_last(
+    features: Float[Array, "batch height width channels"], size: Size, level: int
+) -> Float[Array, "batch height width channels"]:
+    """Fill a level's cells that are wholly beyond the picture with the nearest others.
+
+    They have no part in the moments; so a map could make anything of them, and decoders see them.
+    """
+    for axis, length in enumerate(size, start=1):
+        last = -(-length // stride(level)) - 1
+        nearest = jnp.minimum(jnp.arange(features.shape[axis]), last)
+        features = jnp.take(features, nearest, axis=axis)
+    return features
 
 
 def _extend(

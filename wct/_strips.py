@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import ImageError
-from ._image import Picture, read_header, reading
+from ._image import Picture, read_header
 from ._scratch import Scratch
 from ._tiff import add_exif
 from ._write import SRGB_BYTES, find_format, new_file, write_image
@@ -39,10 +39,8 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
     """Read a picture of 8 bits into a scratch file, as `read_image` would into memory.
 
     Returns:
-        The picture, or None if it cannot be read so: of another format, depth or colour space.
-
-    Raises:
-        ImageError: It is damaged.
+        The picture, or None if it cannot be read so: of another format, depth or colour space, or
+        damaged.
     """
     import pyvips
 
@@ -57,16 +55,20 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
             image = open_file().copy()
             image.set_type(pyvips.GValue.gint_type, "orientation", header.orientation)
             image = image.autorot()
-    except pyvips.Error:
+    except (pyvips.Error, UnicodeEncodeError):  # the latter of a name that is no UTF-8
         return None
     if image.format != "uchar":
         return None
     image = _to_srgb(image)
+    if header.format == "TIFF" and image.bands != (4 if header.mode.endswith("A") else 3):
+        return None  # what more it has is no opacity, or more than that
     values = scratch.new((image.height, image.width, image.bands), np.uint8)
     target: Any = pyvips.TargetCustom()
     target.on_write(_filler(values, scratch))
-    with reading(path):
+    try:
         image.rawsave_target(target)
+    except pyvips.Error:  # it is damaged, or of a kind that libvips finds out late
+        return None
     alpha = values[..., 3] if image.bands == 4 else None
     return Picture(values[..., :3], alpha, kind="pillow", about=header.about)
 
@@ -108,7 +110,7 @@ def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite:
         image = _to_profile(image, profile)
     with new_file(path, overwrite=overwrite) as temporary:
         try:
-            pyvips.Operation.call(saver, image, os.fspath(temporary), **options)
+            pyvips.Operation.call(saver, image, os.fsencode(temporary), **options)
         except pyvips.Error as error:
             raise ImageError(
                 f"Cannot write {path}: {' '.join(str(error).split())}; is there room for it, and "

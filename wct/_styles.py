@@ -50,7 +50,8 @@ def read_style(
     Raises:
         ImageError: A picture cannot be read, or an array is not one.
         WeightsError: There is no such model, or it is incomplete or damaged.
-        WctError: There are no pictures, or a style is of another model.
+        WctError: There are no pictures, a style is of another model or a bank, a size or the memory
+            is out of range, or the memory does not suffice.
     """
     from ._mixing import pool_styles
 
@@ -86,7 +87,7 @@ class StyleReader:
 
         pictures = _listed(style)
         selected = [None] * len(pictures) if masks is None else masks
-        count_styles(selected, pictures)
+        count_styles("style masks", selected, pictures)
         styles = []
         for picture, mask in zip(pictures, selected, strict=True):
             if not _is_measured(picture):
@@ -131,7 +132,7 @@ class StyleReader:
         """Return the pixels of a style that is one picture."""
         styles = _listed(style)
         if len(styles) != 1 or _is_measured(styles[0]):
-            raise WctError("style-swap looks at a style's picture: give one, and no Style")
+            raise WctError("style-swap takes the picture of one style: give one, and no Style")
         return self._pixels(styles[0])
 
     def recolor(

@@ -38,7 +38,7 @@ from ._memory import (
 from ._scratch import Scratch
 from ._strips import read_strips, write_strips
 from ._styles import StyleReader
-from ._write import check_target, find_format, write_image
+from ._write import check_size, check_target, find_format, write_image
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._chain import Patches
@@ -90,8 +90,8 @@ def stylize(
         preset: The recipe that decides what is not given: balanced, faithful, strong or paper.
         weights: How much of each of several styles, in their order, 1 in all; a number each, or
             five, for the levels 5 to 1. Equal shares by default.
-        levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, in any order;
-            the preset's, all five, by default.
+        levels: The levels of VGG-19 to run, coarse (5) to fine (1). Any of them, run in the order
+            given; the preset's, all five, by default.
         detail: Share of the content's fine detail that is kept whatever the strength, from 0 to 1.
             One for all levels, or one for each of `levels`. The preset's by default.
         transform: How features are given the style's moments: wct, ot, adain or mean, or as a
@@ -108,8 +108,8 @@ def stylize(
             the content first.
         masks: Where each of several styles goes, in place of `weights`: a mask for each, of the
             content's proportions, as a path, a Pillow image or an array `(height, width)`; white
-            or 1 where the style is wanted. What no mask covers stays as it is, but for a soft
-            transition.
+            where the style is wanted, which is 255 of bytes and 1 of floats or bools. What no mask
+            covers stays as it is, but for a soft transition.
         style_masks: Which part of each style's picture to take; None for all of it.
         feather: Width of the masks' soft borders, in pixels.
         refine: Steps of optimisation of the result itself, on Gatys et al.'s losses, at the end.
@@ -117,11 +117,11 @@ def stylize(
         size: Resize the content to this longer side first, in pixels. Its own size by default.
         style_size: Reduce the style to this longer side if it is larger, in pixels. The larger,
             the broader the strokes of the result.
-        tile: Work on so many pixels at a time as a square of this side has. The result is that of
+        tile: Work in bands of as many pixels as a square of this side has. The result is that of
             the whole picture. By default that is done if the whole would need more than `memory`.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes.
-        scratch: A directory for the pictures between levels, of a picture in bands. What was done
-            of it stays there if it is interrupted, and the same call goes on from there.
+        scratch: A directory for checkpoints of a picture in bands, from which the same call goes on
+            if it was interrupted.
         allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels: a small file can
             hold so many that they fill the memory. Only such that you trust.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
@@ -131,9 +131,9 @@ def stylize(
         overwrite: Replace that file if it exists.
 
     Returns:
-        The repainted picture, of the content's kind and size. A path, a stream or a Pillow image
-        gives a Pillow image, with the content's transparency; an array gives an array of its dtype
-        (floats become float32). Nothing, if there is an output.
+        The repainted picture, of the content's kind and, without `size`, of its size. A path, a
+        stream or a Pillow image gives a Pillow image, with the content's transparency; an array
+        gives an array of its dtype (floats become float32). Nothing, if there is an output.
 
     Raises:
         ImageError: A picture cannot be read or written, or an array is not one.
@@ -175,13 +175,15 @@ def stylize(
     files = Scratch()
     shape, read = _open_content(content, allow_large)
     shape = shape if size is None else fit(shape, size)
+    if output is not None:
+        check_size(output, shape)
     held = GIVEN_BACK if output is None else WRITTEN
     held += 0 if size is None else RESIZED
     count = 0 if masks is None else len(masks)
     side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held, count)
     left = left_by(shape, budget, tile, held + MASK * count)
     reader = StyleReader(stylizer, style_size, left, allow_large)
-    if side is not None and (swap is not None or refine):
+    if side is not None and (swap or refine):
         raise WctError(
             f"{'refinement' if refine else 'style-swap'} works on whole pictures: give a smaller "
             "size, no tile, or more memory"
@@ -192,7 +194,7 @@ def stylize(
     if colors == "matched":
         style = reader.recolor(style, pixels)
     patches = None
-    if swap is not None:
+    if swap:
         style = reader.only_picture(style)
         patches = stylizer.read_patches(style, swap)
     if masks is None:
@@ -202,7 +204,7 @@ def stylize(
         if weights is not None:
             raise WctError("give masks or weights, not both")
         styles = reader.read(style, style_masks)
-        count_styles(masks, styles)
+        count_styles("masks", masks, styles)
         masks_read = (read_mask(mask, shape, allow_large=allow_large) for mask in masks)
         regions = [feathered(mask, float(feather)) for mask in masks_read]
         found = stack_styles(styles)

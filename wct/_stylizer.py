@@ -145,8 +145,9 @@ class Stylizer(nnx.Module):
             content: RGB in [0, 1], of any size.
             style: The style of all of them; its moments may have a leading batch axis.
             recipe: How to, or the name of a preset.
-            masks: Regions, each with a style of its own along a leading axis of the style's
-                moments. How much of the style a pixel gets, 0 … 1; where masks overlap they share.
+            masks: Regions of the content's height and width, each with a style of its own along a
+                leading axis of the style's moments. How much of the style a pixel gets, 0 … 1;
+                where masks overlap they share.
             patches: What `read_patches` read of the style's picture. At these levels patches are
                 swapped, whatever the recipe's transform, and there are no masks.
 
@@ -155,8 +156,8 @@ class Stylizer(nnx.Module):
 
         Raises:
             ImageError: The images are no batch of float RGB images.
-            WctError: The recipe has a value that is out of range or unknown, or the style is of
-                another model or not for as many pictures.
+            WctError: The recipe has a value that is out of range or unknown, the style is of
+                another model or not for as many pictures, or masks or patches do not fit.
             WeightsError: The model has no decoder for a level.
         """
         prepared = self._prepare(content, style, recipe, masks, patches)
@@ -213,6 +214,12 @@ class Stylizer(nnx.Module):
                 f"moments with leading axes {axes} are no style for {len(content)} pictures: give "
                 "one style, one for each, or masks for as many regions"
             )
+        if masks is not None and masks.shape[1:] != content.shape[1:3]:
+            raise WctError(
+                f"masks of {masks.shape[1:]} pixels are none for pictures of {content.shape[1:3]}"
+            )
+        if not set(patches or ()) <= set(recipe.levels):
+            raise WctError(f"patches are for levels that run: {list(recipe.levels)}")
         if masks is not None and patches:
             raise WctError("style-swap knows no masks: give masks or patches")
         # Patches at the picture's edge would see what is beyond it.
@@ -280,9 +287,10 @@ class Stylizer(nnx.Module):
         steps = recipe.steps()
         for level in recipe.levels:
             if f"decoder{level}" not in self.decoders:
+                there = ", ".join(sorted(self.decoders))
+                what = f"choose other levels (it has {there})" if there else "it has none: train it"
                 raise WeightsError(
-                    f"the model {self.name!r} has no decoder for level {level}: choose other "
-                    f"levels (it has {', '.join(sorted(self.decoders)) or 'none'})"
+                    f"the model {self.name!r} has no decoder for level {level}: {what}"
                 )
         return steps
 
@@ -300,7 +308,7 @@ def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]
             f"{images.dtype} of {images.shape}"
         )
     if isinstance(images, np.ndarray):
-        return jax.device_put(images.astype(np.float32, copy=False))
+        return jax.device_put(images.astype(np.float32))  # a copy: the caller may change his
     return images.astype(jnp.float32)
 
 
@@ -308,4 +316,4 @@ def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Arr
     """Return a picture as a batch of one."""
     if isinstance(image, jax.Array) and jnp.issubdtype(image.dtype, jnp.floating):
         return as_batch(cast("Array", image)[None])
-    return jax.device_put(read_image(image).pixels[None])
+    return jax.device_put(read_image(image).pixels[None].copy())  # the caller may change his

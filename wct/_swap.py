@@ -79,7 +79,7 @@ def _nearest(
 
     def compare_block(best, start):
         # The last block repeats the last patch, which changes nothing.
-        numbers = jnp.minimum(start + jnp.arange(block), patches - 1)
+        numbers = jnp.minimum(start + jnp.arange(block, dtype=jnp.int32), patches - 1)
         filters = _filters(style, numbers)
 
         def compare_band(index, best):
@@ -104,7 +104,7 @@ def _nearest(
 
     positions = (batch, rows, columns)
     best = jnp.full(positions, -jnp.inf, content.dtype), jnp.zeros(positions, jnp.int32)
-    return lax.scan(compare_block, best, block * jnp.arange(blocks))[0][1]
+    return lax.scan(compare_block, best, block * jnp.arange(blocks, dtype=jnp.int32))[0][1]
 
 
 def _filters(

@@ -51,7 +51,8 @@ def texture(
         seamless: Make a texture that continues itself when it is laid side by side, as a tile.
             Its sides must be multiples of 16.
         levels: The levels to run in each pass, coarse (5) to fine (1).
-        transform: How features are given the style's moments: wct, ot, adain or mean.
+        transform: How features are given the style's moments: wct, ot, adain or mean, or as a
+            published implementation does it.
         style_size: Reduce each style to this longer side if it is larger, in pixels.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. What would
             need more is done in bands, with the same result.

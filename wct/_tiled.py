@@ -20,6 +20,7 @@ from ._bands import Rows, run_band
 from ._border import Length, Size
 from ._buckets import to_cells
 from ._image import to_bytes
+from ._in_place import repeat_beyond
 from ._layers import LEVELS, layer_names, stride
 from ._level import Content, as_style, average, find_maps, give_back_detail, measure, restyle
 from ._malloc import give_back
@@ -103,6 +104,8 @@ def repaint_tiles(
         [content] = _measure_all(
             walk, encoder, result, masks, [step.level], keep=keep, advance=lambda: advance(1)
         )
+        if features is not None:
+            repeat_beyond(features[None], walk.size, step.level)
         maps = find_maps(content, wanted, step.alpha, recipe.ridge, recipe.transform, recipe.solver)
         networks = encoder, walk.copy(decoder), walk.copy(maps)
         replaced = jax.device_put(step.given_back(masks is not None))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._errors import look_up
 from ._moments import Moments, map_moments
 from ._spectral import identity, inverse_root, product, root
 
@@ -90,6 +91,9 @@ def whitening(
     Returns:
         A symmetric matrix.
 
+    Raises:
+        WctError: There is no such solver.
+
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 2.
     """
@@ -110,11 +114,16 @@ def coloring(
     Returns:
         A symmetric matrix.
 
+    Raises:
+        WctError: There is no such solver.
+
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 3.
     """
     nothing = jnp.zeros((), covariance.dtype)
-    return root[solver](covariance, jnp.zeros_like(covariance), _ROUNDING, nothing)
+    return look_up("solver", solver, root)(
+        covariance, jnp.zeros_like(covariance), _ROUNDING, nothing
+    )
 
 
 def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
@@ -129,6 +138,9 @@ def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") 
 
     Returns:
         The map. For a content without variation it is constant: everything becomes m_s.
+
+    Raises:
+        WctError: There is no such solver.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 3.2.
@@ -163,6 +175,9 @@ def optimal_transport(content: Moments, style: Moments, *, solver: str = "eigh")
 
     Returns:
         The map. For a content without variation it is constant: everything becomes m_s.
+
+    Raises:
+        WctError: There is no such solver.
 
     References:
         I. Olkin, F. Pukelsheim, "The Distance between Two Random Vectors with Given Dispersion
@@ -226,8 +241,15 @@ def add_ridge(content: Moments, ridge: Float[Array, ""] | float) -> Moments:
         content: Moments that are to be whitened.
         ridge: The factor r, at least 0.
     """
-    added = (ridge * _mean_variance(content))[..., None, None] * identity(content.covariance)
-    return replace(content, covariance=content.covariance + added)
+    covariance = content.covariance
+    ridge = jnp.asarray(ridge, covariance.dtype)
+    added = (ridge * _mean_variance(content))[..., None, None] * identity(covariance)
+    total = covariance + added
+    if content.residue is None:
+        return replace(content, covariance=total)
+    taken = total - covariance  # of what is added; the rest was rounded off (Knuth's two-sum)
+    lost = (covariance - (total - taken)) + (added - taken)
+    return replace(content, covariance=total, residue=content.residue + lost)
 
 
 def centred(
@@ -274,4 +296,5 @@ def _whitening(
     if rounding is None:
         rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
     residue = jnp.zeros_like(covariance) if residue is None else residue
-    return inverse_root[solver](covariance, residue, rounding, jnp.asarray(floor, covariance.dtype))
+    inverse = look_up("solver", solver, inverse_root)
+    return inverse(covariance, residue, rounding, jnp.asarray(floor, covariance.dtype))

@@ -30,6 +30,7 @@ SRGB_BYTES = b"".join(
 
 _JPEG_SEGMENT = 65_000
 _TIFF_SIZE = 4_000_000_000
+_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
 _JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
 _TIFF = ("TIFF", {"compression": "tiff_deflate"})
 _FORMATS = {
@@ -99,7 +100,7 @@ def find_format(
     if suffix not in _FORMATS:
         raise ImageError(
             f"Cannot write {_describe(target)}: its format {suffix!r} is not one of "
-            f"{', '.join(_FORMATS)}; choose another suffix, or pass format=."
+            f"{', '.join(_FORMATS)}; choose another one."
         )
     return _FORMATS[suffix]
 
@@ -116,6 +117,22 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise _taken(path)
     if not path.parent.is_dir():
         raise ImageError(f"Cannot write {path}: there is no directory {path.parent}.")
+    if not os.access(path.parent, os.W_OK):
+        raise ImageError(f"Cannot write {path}: no file can be made in {path.parent}.")
+
+
+def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+    """Find out before the work whether a format can hold a picture of some height and width.
+
+    Raises:
+        ImageError: It cannot.
+    """
+    name, _ = find_format(path)
+    if max(size) > _SIDES.get(name, max(size)):
+        raise ImageError(
+            f"Cannot write {_describe(path)}: a side of {max(size)} pixels is more than "
+            f"{_SIDES[name]}, the most that {name} can hold; choose tiff or png."
+        )
 
 
 def _taken(path: Path) -> ImageError:
