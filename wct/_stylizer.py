@@ -308,7 +308,7 @@ def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]
             f"{images.dtype} of {images.shape}"
         )
     if isinstance(images, np.ndarray):
-        return jax.device_put(images.astype(np.float32))  # a copy: the caller may change his
+        return jax.device_put(images.astype(np.float32))  # a copy: the caller may write to it
     return images.astype(jnp.float32)
 
 
@@ -316,4 +316,4 @@ def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Arr
     """Return a picture as a batch of one."""
     if isinstance(image, jax.Array) and jnp.issubdtype(image.dtype, jnp.floating):
         return as_batch(cast("Array", image)[None])
-    return jax.device_put(read_image(image).pixels[None].copy())  # the caller may change his
+    return jax.device_put(read_image(image).pixels[None].copy())  # likewise
