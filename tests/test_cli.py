@@ -118,6 +118,7 @@ def test_nothing_is_overwritten_unless_told(command, folder):
         (("photo.jpg", "art.png", "--size", "0"), 2, "0"),
         (("-", "-"), 2, "standard input"),
         (("photo.jpg", "art.png", "-o", "folder.png", "--overwrite"), 1, "it is a directory"),
+        (("photo.jpg", "art.png", "-o", "."), 1, "it is a directory"),
         (("photo.jpg", "art.png", "--swap", "5", "--levels", "2"), 1, "for levels that run: [2]"),
         (("photo.jpg", "art.png", "--levels", "2.0"), 2, "2.0"),
         (("photo.jpg",), 2, "STYLE"),

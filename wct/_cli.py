@@ -205,8 +205,8 @@ def texture(
     _read_once(*styles)
     if len(size) != 2:
         raise click.UsageError(f"--size takes height and width, not {len(size)} numbers")
-    find_format(output)
     check_target(Path(output), overwrite=overwrite)
+    find_format(output)
     with _progress() as progress:
         result = make_texture(
             [_source(each) for each in styles],
@@ -260,8 +260,8 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
 
     Example: wct demo
     """
-    find_format(output)
     check_target(Path(output), overwrite=overwrite)
+    find_format(output)
     from ._demo import draw_sheet
 
     with _progress() as progress:

@@ -161,8 +161,8 @@ def stylize(
         raise WctError(f"size must be at least 1 pixel, not {size}")
     check_colors(colors)
     if output is not None:
-        find_format(output)
         check_target(Path(output), overwrite=overwrite)
+        find_format(output)
     recipe = Recipe.preset(
         preset, alpha=alpha, levels=levels, detail=detail, transform=transform, ridge=ridge,
         solver=solver,
