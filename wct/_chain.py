@@ -121,7 +121,7 @@ def _repaint_level(
     decoder, style, strength, replaced, patches = task
     canvas, level = _fill(canvas, size), decoder.level
     features = encoder.encode(canvas, level, size=in_cells(size, 1))
-    if level > 1:  # whose features bands do not keep; of so few channels they fill the space
+    if level > 1:  # level 1's are not kept in bands, and are more than its channels
         fill = _in_place if is_usable(features) else _padding
         features = fill.repeat_last(features, size, level)
     cells = None if masks is None else average(masks, level)

@@ -160,7 +160,7 @@ def stylize(
             _source(content),
             [_source(each) for each in styles],
             weights=weights or None,
-            masks=_masks(masks, labels, len(styles), allow_large=options["allow_large"]),
+            masks=_masks(masks, labels, styles, allow_large=options["allow_large"]),
             progress=progress,
             output=None if output == "-" else output,
             overwrite=overwrite,
@@ -334,17 +334,16 @@ main.add_command(models)
 
 
 def _masks(
-    masks: tuple[str, ...], labels: str | None, styles: int, *, allow_large: bool
+    masks: tuple[str, ...], labels: str | None, styles: Sequence[str], *, allow_large: bool
 ) -> Sequence[Any] | None:
     if labels is None:
         return masks or None
     if masks:
         raise click.UsageError("give --mask or --labels, not both")
-    from ._masks import split_labels
+    from ._masks import count_styles, split_labels
 
     found = split_labels(labels, allow_large=allow_large)
-    if len(found) != styles:
-        raise WctError(f"{labels} has {len(found)} labels for {styles} styles: give one for each")
+    count_styles("labels", found, styles)
     return found
 
 

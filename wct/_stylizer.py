@@ -208,20 +208,7 @@ class Stylizer(nnx.Module):
         content = as_batch(content)
         recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
         work = self.plan(style, recipe, None if masks is None else len(masks))
-        axes = style.levels[0].mean.shape[:-1]
-        if masks is None and axes not in {(), (1,), (len(content),)}:
-            raise WctError(
-                f"moments with leading axes {axes} are no style for {len(content)} pictures: give "
-                "one style, one for each, or masks for as many regions"
-            )
-        if masks is not None and masks.shape[1:] != content.shape[1:3]:
-            raise WctError(
-                f"masks of {masks.shape[1:]} pixels are none for pictures of {content.shape[1:3]}"
-            )
-        if not set(patches or ()) <= set(recipe.levels):
-            raise WctError(f"patches are for levels that run: {list(recipe.levels)}")
-        if masks is not None and patches:
-            raise WctError("style-swap knows no masks: give masks or patches")
+        _check_fit(content, style, recipe, masks, patches)
         # Patches at the picture's edge would see what is beyond it.
         extend = to_canvas if patches else to_common_canvas
         _, height, width, _ = content.shape
@@ -293,6 +280,30 @@ class Stylizer(nnx.Module):
                     f"the model {self.name!r} has no decoder for level {level}: {what}"
                 )
         return steps
+
+
+def _check_fit(
+    content: Float[Array, "batch height width 3"],
+    style: Style,
+    recipe: Recipe,
+    masks: Array | None,
+    patches: Patches | None,
+) -> None:
+    """Raise a `WctError` if the style, masks or patches are not for these pictures."""
+    axes = style.levels[0].mean.shape[:-1]
+    if masks is None and axes not in {(), (1,), (len(content),)}:
+        raise WctError(
+            f"moments with leading axes {axes} are no style for {len(content)} pictures: give "
+            "one style, one for each, or masks for as many regions"
+        )
+    if masks is not None and masks.shape[1:] != content.shape[1:3]:
+        raise WctError(
+            f"masks of {masks.shape[1:]} pixels are none for pictures of {content.shape[1:3]}"
+        )
+    if not set(patches or ()) <= set(recipe.levels):
+        raise WctError(f"patches are for levels that run: {list(recipe.levels)}")
+    if masks is not None and patches:
+        raise WctError("style-swap knows no masks: give masks or patches")
 
 
 def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]:
