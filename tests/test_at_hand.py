@@ -25,7 +25,7 @@ def test_in_turn_as_one_by_one(case, data):
     features, layers, size = case
     last = len(layers) - 1
     kept = sorted({*data.draw(st.sets(st.integers(0, last))), last})
-    found = run_layers(features, layers, size=size, kept=kept)
+    found = run_layers(features, layers, size=size, wanted=kept)
     wanted = one_by_one(features, layers, size)
     assert len(found) == len(kept)
     for index, ours in zip(kept, found, strict=True):
@@ -68,7 +68,7 @@ def test_what_layers_are_given_stays_as_it_is():
     layer = Layer(*(jnp.asarray(each, jnp.float32) for each in (kernel, bias)), relu=True)
     given = rng.normal(size=(1, 6, 8, 4)).astype(np.float32)
     features = jnp.asarray(given)
-    run_layers(features, [layer._replace(halved=True), layer], size=(4, 6), kept=[0, 1])
+    run_layers(features, [layer._replace(halved=True), layer], size=(4, 6), wanted=[0, 1])
     np.testing.assert_array_equal(features, given)
 
 

@@ -433,3 +433,12 @@ def test_on_ray_a_worker_dies(folders, command, tiny_directory):
     assert sorted(record.get("output", "") for record in records(out)) == sorted(
         record.get("output", "") for record in records(here)
     )
+
+
+@pytest.mark.parametrize("where", ["styles", "content"])
+def test_a_link_to_nowhere_is_named(folders, tiny, where):
+    content, styles, out = folders
+    link = {"styles": styles / "gone.png", "content": content / "gone.txt"}[where]
+    link.symlink_to("nowhere")
+    with pytest.raises(WctError, match=rf"cannot read .*{link.name}: No such file"):
+        stylize_dataset(content, styles, out, model=tiny, sidecars=["*.txt"], **OPTIONS)

@@ -17,7 +17,8 @@ from skimage.data import astronaut
 
 from wct import _write
 from wct._errors import ImageError
-from wct._image import Picture, fit, read_image, resize, shrink_to
+from wct._image import Picture, read_image
+from wct._pixels import fit, resize, shrink_to
 from wct._write import write_image
 
 RNG = np.random.default_rng(0)

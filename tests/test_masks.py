@@ -231,7 +231,7 @@ def test_what_cannot_be_done(tiny, tmp_path):
         (ImageError, r"array \(height, width\)", {"masks": [LEFT, CONTENT]}),
         (
             ImageError,
-            "Cannot read .*none.png: there is no such file",
+            "cannot read .*none.png: there is no such file",
             {"masks": [LEFT, tmp_path / "none.png"]},
         ),
         (WctError, "1 masks for 2 styles", {"masks": [LEFT]}),

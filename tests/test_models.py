@@ -107,7 +107,7 @@ def served(keras, monkeypatch):
 
 
 def publish(monkeypatch, url, digest):
-    monkeypatch.setitem(_models.PUBLISHED, "vgg19", Source(url, digest))
+    monkeypatch.setitem(_models.DOWNLOADS, "vgg19", Source(url, digest))
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,7 @@ def models(*arguments, status=0):
 
 def process(prelude, *arguments, **options):
     """Run `wct models …` in a process of its own, after some lines of Python."""
-    published = f"_models.PUBLISHED['vgg19'] = _models.{_models.PUBLISHED['vgg19']!r}"
+    published = f"_models.DOWNLOADS['vgg19'] = _models.{_models.DOWNLOADS['vgg19']!r}"
     shipped = f"_models._pretrained = lambda: _models.Path({str(_models._pretrained())!r})"
     lines = ["import sys", "from wct import _cli, _models", published, shipped, prelude]
     script = "\n".join([*lines, "_cli.main()"])
@@ -178,6 +178,8 @@ def test_home_is_wct_home_or_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("WCT_HOME", "~/models")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _models.home() == tmp_path / "models"
+    monkeypatch.setenv("WCT_HOME", "~nobody-of-that-name/models")
+    assert _models.home() == Path.cwd() / "~nobody-of-that-name/models"
     monkeypatch.setenv("WCT_HOME", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert _models.home().name == "wct"

@@ -111,3 +111,9 @@ def test_programs_are_not_written_to_disk(layer, tmp_path):
         compilation_cache.reset_cache()
     assert found.shape == (2, 6, 7, len(layer[2]))
     assert any(tmp_path.iterdir())  # others are
+
+
+def test_nothing_need_be_compiled(layer):
+    """As when JAX is told to run step by step, to look for errors."""
+    with jax.disable_jit():
+        np.testing.assert_allclose(run(layer), wanted(layer), rtol=1e-4, atol=1e-4)

@@ -16,8 +16,8 @@ from training.export import PROBE, probe
 from wct import _winograd
 from wct._by_name import find_transform
 from wct._drawn import draw_style
-from wct._image import resize
 from wct._moments import moments
+from wct._pixels import resize
 from wct._transform import optimal_transport
 from wct._weights import load_model, named_tensors
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import wct
 from wct._errors import ImageError, WctError, WeightsError
-from wct._recipe import DEFAULT, PRESETS, Recipe
+from wct._recipe import PRESETS, Recipe
 from wct._refine import refine
 
 # Pictures of few canvases; see test_stylizer.py.
@@ -21,7 +21,7 @@ def unit(pixels):
     return np.float32(pixels) / 255
 
 
-def expected(tiny, content=CONTENT, painting=PAINTING, alpha=ALPHA, preset=DEFAULT, **options):
+def expected(tiny, content=CONTENT, painting=PAINTING, alpha=ALPHA, preset="balanced", **options):
     """By the Stylizer, in floats."""
     style = tiny.read_style(unit(painting))
     recipe = Recipe.preset(preset, alpha=alpha, **options)
@@ -101,7 +101,7 @@ def test_presets(tiny, preset):
 
 
 def test_a_default_preset(tiny):
-    wanted = wct.stylize(CONTENT, PAINTING, preset=DEFAULT, model=tiny)
+    wanted = wct.stylize(CONTENT, PAINTING, preset="balanced", model=tiny)
     np.testing.assert_array_equal(wct.stylize(CONTENT, PAINTING, model=tiny), wanted)
     style = tiny.read_style(unit(PAINTING))
     assert_rounded(wanted, tiny(jnp.asarray(unit(CONTENT))[None], style)[0])

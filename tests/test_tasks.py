@@ -145,10 +145,10 @@ def test_a_torn_line_is_dropped(tmp_path, kept):
     assert list(finished(tmp_path)) == ["a-1.png", "a-2.png"]
 
 
-@pytest.mark.parametrize("line", ["{]", "3", '{"output": "dog.png", "more": 1}'])
+@pytest.mark.parametrize("line", ["{]", "3", '{"output": "dog.png", "more": 1}', "\xff"])
 def test_a_line_that_is_none(tmp_path, line):
     (tmp_path / "manifest-train.jsonl").write_text("not a data set's own\n")
     assert not finished(tmp_path)
-    (tmp_path / "manifest.jsonl").write_text(f"{line}\n")
+    (tmp_path / "manifest.jsonl").write_text(f"{line}\n", "latin-1")
     with pytest.raises(WctError, match=r"line 1 of .*manifest\.jsonl is no record"):
         finished(tmp_path)

@@ -393,7 +393,7 @@ def test_what_could_not_be_written_goes_on(tiny, tmp_path):
             target.parent.rmdir()
 
     target.parent.mkdir()
-    with pytest.raises(ImageError, match="Cannot write"):
+    with pytest.raises(ImageError, match="cannot write"):
         run(progress=remove)
     target.parent.mkdir()
     shares = []

@@ -123,6 +123,14 @@ def test_pictures_smaller_than_a_crop_are_enlarged_and_huge_ones_reduced(tmp_pat
                                atol=1e-6)  # fmt: skip
 
 
+def test_pictures_that_cannot_be_numbered(pictures, monkeypatch):
+    """Pixels are numbered by 32 bits."""
+    large = np.broadcast_to(np.uint8(0), (2**15, 2**15, 3))
+    monkeypatch.setattr("training.data._read", lambda file, crop: large)
+    with pytest.raises(SettingsError, match="pixels in all: give fewer"):
+        Pictures.load([pictures], 32)
+
+
 def test_training_and_evaluation_share_no_file(pictures):
     seen, unseen = image_files(pictures), image_files(pictures, unseen=True)
     assert unseen

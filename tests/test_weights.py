@@ -242,7 +242,7 @@ def test_nothing_is_half_written(tiny_directory, tiny_model, tmp_path, monkeypat
 
     monkeypatch.setattr(Path, failing, fail)
     for directory in (tiny_directory, tmp_path / "new"):
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(WctError, match="No space"):
             save_model(directory, tiny_model, about={"changed": True})
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tiny_directory.iterdir()} == before

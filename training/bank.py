@@ -9,9 +9,9 @@ import numpy as np
 
 import wct
 from wct._drawn import STYLES, draw_style
+from wct._files import write_file
 from wct._models import CARD, read_card
 from wct._models import STYLES as FILE
-from wct._write import write_file
 
 PALETTES = {
     "sea": "#06182f #0b3c5d #1d6f8a #2fa4a4 #8fd3c1 #f2e9c9",

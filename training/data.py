@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from wct._image import read_image, resize, to_bytes
+from wct._image import read_image
+from wct._pixels import resize, to_bytes
+
+from .settings import SettingsError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -60,11 +63,14 @@ class Pictures(NamedTuple):
 
         Raises:
             FileNotFoundError: There are too few image files in a folder.
+            SettingsError: They are more than can be numbered.
         """
         files = [file for folder in folders for file in image_files(folder)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             pictures = list(pool.map(partial(_read, crop=crop), files))
         sizes = np.array([picture.shape[:2] for picture in pictures], np.int32)
+        if sizes.prod(1, dtype=np.int64).sum() > np.iinfo(np.int32).max:
+            raise SettingsError("the pictures have more than 2³¹ pixels in all: give fewer of them")
         starts = np.cumsum([0, *sizes.prod(1)[:-1]], dtype=np.int32)
         pixels = np.concatenate([picture.reshape(-1, 3) for picture in pictures])
         return cls(*map(jnp.asarray, (pixels, starts, sizes)))

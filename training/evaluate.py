@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import wct
-from wct._image import read_image, resize
+from wct._image import read_image
 from wct._networks import Encoder
+from wct._pixels import resize
 from wct._weights import load_model
 
 from .data import Pictures, crop_batches, image_files
@@ -94,7 +95,7 @@ def style_transfer(
     paintings: Path,
     *,
     pairs: int = 60,
-    recipe: wct.Recipe | str = wct.Recipe(1.0),  # noqa: B008 it is immutable
+    recipe: wct.Recipe | str,
     everything: bool = False,
 ) -> dict[str, float]:
     """Distances of results from their styles and contents, averaged over pairs of 256 pixels.
@@ -125,8 +126,9 @@ def style_transfer(
         wanted, _ = measure(painting)
         _, original = measure(picture)
         found, result = measure(transfer(picture, painting))
-        covariance += [_distance(f.covariance, w.covariance) for f, w in zip(found, wanted)]  # noqa: B905
-        mean += [_distance(f.mean, w.mean) for f, w in zip(found, wanted)]  # noqa: B905
+        couples = list(zip(found, wanted, strict=True))
+        covariance += [_distance(ours.covariance, theirs.covariance) for ours, theirs in couples]
+        mean += [_distance(ours.mean, theirs.mean) for ours, theirs in couples]
         content.append(content_distance(result, original))
     return {
         name: float(np.mean(values))

@@ -9,6 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 import wct
+from wct._files import write_file
 from wct._layers import stride
 from wct._models import ENCODER, read_card
 from wct._weights import Model, load_decoders, load_model, save_model
@@ -48,7 +49,7 @@ def export_model(
     save_model(
         target, Model(first.name, first.encoder, decoders), about=said, with_encoder=with_encoder
     )
-    (target / PROBE).write_bytes(safetensors.numpy.save(probe(target)))
+    write_file(safetensors.numpy.save(probe(target)), target / PROBE, overwrite=True)
 
 
 def probe(model: Path) -> dict[str, np.ndarray]:

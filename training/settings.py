@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from wct._layers import LEVELS
+from wct._layers import CELL, LEVELS
 
 Weights = tuple[float, float, float, float, float]
 
@@ -103,8 +103,8 @@ def _check(settings: Settings) -> None:
         for name in ("steps", "batch", "crop", "start_images", "checkpoint_every", "sample_every"):
             if getattr(phase, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if phase.crop % 16:
-            raise ValueError("crop must be a multiple of 16")
+        if phase.crop % CELL:
+            raise ValueError(f"crop must be a multiple of {CELL}")
         if not 0 <= phase.warmup < phase.steps:
             raise ValueError("warmup must be less than steps")
 

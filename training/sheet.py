@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from wct._networks import Decoder, Encoder
+from wct._pixels import to_bytes
 
 
 def write_reconstructions(
@@ -18,4 +19,4 @@ def write_reconstructions(
     rows += [np.asarray(decoder(features[decoder.level - 1])) for decoder in decoders.values()]
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.uint8(np.clip(sheet, 0, 1) * 255 + 0.5)).save(path)
+    Image.fromarray(to_bytes(sheet)).save(path)

@@ -6,7 +6,7 @@ picture's colours; a decoder layer to what the encoder's layer of the same name 
 ReLU, an error below zero is none: the fit is repeated with such targets moved to the prediction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -97,9 +97,13 @@ def linear_fit(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.
     Returns:
         The matrix and the offset, float64.
     """
-    solve, mean = _solver(inputs)
-    matrix = solve(targets)
-    return matrix, targets.mean(0, dtype=np.float64) - mean @ matrix
+    return _fitter(inputs)(targets)
+
+
+def set_layer(layer: Convolution, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Replace a layer's weights."""
+    layer.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
+    layer.bias = nnx.Param(jnp.asarray(bias, jnp.float32))
 
 
 def _colors(images: np.ndarray, height: int) -> np.ndarray:
@@ -129,30 +133,29 @@ def _fit(
 ) -> None:
     """Set a layer's kernel and bias so that it maps features to targets at some positions."""
     patches = _patches(features, positions)
-    solve, mean = _solver(patches)
-    matrix = solve(targets)
-    offset = targets.mean(0) - mean @ matrix
+    fit = _fitter(patches)
+    matrix, offset = fit(targets)
     for _ in range(_REFITS if rectified else 0):
         predicted = patches @ matrix + offset
-        wanted = np.where(targets <= 0, np.minimum(predicted, 0), targets)
-        matrix = solve(wanted)
-        offset = wanted.mean(0) - mean @ matrix
+        matrix, offset = fit(np.where(targets <= 0, np.minimum(predicted, 0), targets))
     kernel = matrix.reshape(layer.kernel.shape)
-    layer.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
-    layer.bias = nnx.Param(jnp.asarray(offset, jnp.float32))
+    set_layer(layer, kernel, offset)
 
 
-def _solver(inputs: np.ndarray):
+def _fitter(inputs: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return what fits targets by these inputs; the inputs are decomposed once."""
     mean = inputs.mean(0, dtype=np.float64)
     centred = inputs - mean
     gram = centred.T @ centred
     gram[np.diag_indices_from(gram)] += 1e-5 * np.trace(gram) / len(gram) + 1e-30
     factor = scipy.linalg.cho_factor(gram)
 
-    def solve(targets: np.ndarray) -> np.ndarray:
-        return scipy.linalg.cho_solve(factor, centred.T @ (targets - targets.mean(0)))
+    def fit(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        middle = targets.mean(0, dtype=np.float64)
+        matrix = scipy.linalg.cho_solve(factor, centred.T @ (targets - middle))
+        return matrix, middle - mean @ matrix
 
-    return solve, mean
+    return fit
 
 
 def _sample(shape: tuple[int, ...], generator: np.random.Generator) -> tuple[np.ndarray, ...]:

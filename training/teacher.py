@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
@@ -11,9 +10,9 @@ from jaxtyping import Float
 from wct._convert import read_encoder, widths_of
 from wct._convolution import halve
 from wct._layers import layer_names
-from wct._networks import Convolution, Decoder, Encoder
+from wct._networks import Decoder, Encoder
 
-from .start import in_batches
+from .start import in_batches, set_layer
 
 Scales = Sequence[Float[np.ndarray, "_"]]
 """What the features of each level were divided by."""
@@ -31,8 +30,7 @@ def load_teacher(path: Path) -> Encoder:
     _, tensors = read_encoder(path)
     teacher = Encoder(widths_of(tensors))
     for name, layer in teacher.layers.items():
-        layer.kernel = nnx.Param(jnp.asarray(tensors[f"{name}.kernel"], jnp.float32))
-        layer.bias = nnx.Param(jnp.asarray(tensors[f"{name}.bias"], jnp.float32))
+        set_layer(layer, tensors[f"{name}.kernel"], tensors[f"{name}.bias"])
     return teacher
 
 
@@ -57,11 +55,11 @@ def equalize(encoder: Encoder, images: np.ndarray) -> tuple[Encoder, Scales]:
             features = in_batches(halve, features)
         layer = equal.layers[name]
         kernel, bias = np.asarray(layer.kernel[...]) * scale[:, None], np.asarray(layer.bias[...])
-        _set(layer, kernel, bias)
+        set_layer(layer, kernel, bias)
         features = np.maximum(in_batches(layer, features), 0)
         scale = np.sqrt(np.mean(features**2, axis=(0, 1, 2)))
         scale = np.maximum(scale, 0.01 * scale.max())  # some hardly ever fire
-        _set(layer, kernel / scale, bias / scale)
+        set_layer(layer, kernel / scale, bias / scale)
         features /= scale
         if first:
             scales.append(scale)
@@ -73,15 +71,10 @@ def redo(decoder: Decoder, scales: Scales) -> Decoder:
     decoder = nnx.clone(decoder)
     layer = decoder.layers[f"conv{decoder.level}_1"]
     scale = scales[decoder.level - 1][:, None]
-    _set(layer, np.asarray(layer.kernel[...]) * scale, np.asarray(layer.bias[...]))
+    set_layer(layer, np.asarray(layer.kernel[...]) * scale, np.asarray(layer.bias[...]))
     return decoder
 
 
 def undo(decoder: Decoder, scales: Scales) -> Decoder:
     """Make of a decoder for the equalized encoder one for the encoder that it was made from."""
     return redo(decoder, [1 / scale for scale in scales])
-
-
-def _set(layer: Convolution, kernel: np.ndarray, bias: np.ndarray) -> None:
-    layer.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
-    layer.bias = nnx.Param(jnp.asarray(bias, jnp.float32))

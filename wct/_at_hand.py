@@ -22,7 +22,7 @@ def convolve_in_turn(
     features: Float[Array, "batch height width _"],
     layers: Sequence[Layer],
     size: Size | None,
-    kept: Collection[int],
+    wanted: Collection[int],
     affine: AffineMap | None,
 ) -> list[Float[Array, "batch _ _ _"]]:
     """Run layers as `run_layers` does."""
@@ -32,13 +32,13 @@ def convolve_in_turn(
     found, bordered = [], None
     for index, layer in enumerate(layers):
         if bordered is None:
-            bordered = renew(with_room(features, AROUND, affine), size, layer.reach)
+            bordered = renew(with_room(features, AROUND, affine), size, layer.distance)
             affine = None
-        if index in kept:
+        if index in wanted:
             features, bordered = _run(bordered, layer, size, None), None
             found.append(features)
         else:
-            bordered = _run(bordered, layer, size, layers[index + 1].reach)
+            bordered = _run(bordered, layer, size, layers[index + 1].distance)
         size = size_after(layer, size)
     return found
 
@@ -58,11 +58,11 @@ def with_room(
     return convolve(features, kernel, bias, relu=False, room=room)
 
 
-def _run(bordered: Array, layer: Layer, size: Size, reach: int | None) -> Array:
-    """Run a layer on bordered features, and border the result for the next, of that reach."""
-    kept = reach is not None
+def _run(bordered: Array, layer: Layer, size: Size, distance: int | None) -> Array:
+    """Run a layer on bordered features, and border the result for the next, with its distance."""
+    kept = distance is not None
     result = convolve_bordered(bordered, layer, AROUND, kept=kept, convolve=convolve)
-    return result if reach is None else renew(result, size_after(layer, size), reach)
+    return result if distance is None else renew(result, size_after(layer, size), distance)
 
 
 def convolve(

@@ -1,14 +1,13 @@
 """Random styles as augmentation of training pictures, within a compiled training step."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+from jax.core import Tracer, eval_context
 from jaxtyping import Array, Float
 
 from ._errors import WctError
@@ -100,12 +99,9 @@ def augment(
 
 
 def _load(load: Callable[[Path], Loaded]) -> Loaded:
-    """Load of the default model, in a thread, as that is outside of the trace there may be.
-
-    What is loaded is kept for other calls, so it must not be part of a trace.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(load, find_model(_MODEL).resolve()).result()
+    """Load of the default model; what is loaded is kept, so it must not be part of a trace."""
+    with eval_context():
+        return load(find_model(_MODEL).resolve())
 
 
 def _draw_style(key: Array, bank: Style, mixing: Share) -> Style:

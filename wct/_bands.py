@@ -69,7 +69,7 @@ def run_band(
     for index, (layer, rows) in enumerate(zip(layers, kept, strict=True)):
         if roomy is None:
             roomy, affine = _at_hand.with_room(features, ABOVE, affine), None
-        bordered = border.go_on(roomy, rows, start, size, layer.reach)
+        bordered = border.go_on(roomy, rows, start, size, layer.distance)
         keep.append(border.last_rows(bordered))
         ends = index in wanted
         result = convolve_bordered(bordered, layer, ABOVE, kept=not ends, convolve=convolve)

@@ -66,7 +66,7 @@ def open_source(path: Path) -> Source:
     names = [name for name in find_files(path) if is_picture(name)]
     if not names:
         raise WctError(f"there are no pictures in {path}")
-    sizes = "".join(f"{name}\0{(path / name).stat().st_size}\n" for name in names)
+    sizes = "".join(f"{name}\0{_size(path / name)}\n" for name in names)
     digest = hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()
     return Source(path, names, digest, None)
 
@@ -104,6 +104,13 @@ def open_bank(
             f"{found.model!r}, but the model is {reader.stylizer.mark!r}: measure them anew"
         )
     return Bank(source.names, found)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise WctError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _load(path: Path) -> Style:

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ._errors import WctError
-from ._image import to_bytes, to_floats
 from ._malloc import keep_memory
 from ._memory import DEFAULT_MEMORY, GIVEN_BACK, choose_tile, left_by, read_memory
+from ._pixels import to_bytes, to_floats
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def measure_speed(
         preset: The recipe's name.
         repeats: Calls of each kind; the fastest counts. Pictures in bands are done twice.
         tile: Work on so many pixels at a time as a square of this side has, as `stylize` does.
-        memory: How much memory to use at most, as of `stylize`.
+        memory: How much memory to use at most, as in `stylize`.
 
     Raises:
         WctError: There is no such model or preset, or a number is less than one, or out of range.
@@ -86,8 +86,8 @@ def measure_speed(
     for size in sizes:
         task = _Task(model, size, batch, preset, tile, read_memory(memory))
         with tempfile.TemporaryDirectory() as cache:
-            cold = _in_new_process(cache, _time, task, 0)
-            warm = _in_new_process(cache, _time, task, repeats)
+            cold = _time_in_new_process(cache, task, 0)
+            warm = _time_in_new_process(cache, task, repeats)
         yield Speed(
             model, size, batch, warm.tile, warm.device,
             first_s=cold.first_s,
@@ -118,15 +118,15 @@ class _Times(NamedTuple):
     peak: float
 
 
-def _in_new_process(cache: str, function: Callable, *arguments: object):
-    """Call a function in a process that keeps its compiled programs in a directory."""
+def _time_in_new_process(cache: str, task: _Task, repeats: int) -> _Times:
+    """Time a task in a process that keeps its compiled programs in a directory."""
     variables = {
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, _prepare_process, (variables,)) as pool:
-        return pool.submit(function, *arguments).result()
+        return pool.submit(_time, task, repeats).result()
 
 
 def _prepare_process(variables: dict[str, str]) -> None:

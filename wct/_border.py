@@ -42,13 +42,13 @@ def surround(
     return features
 
 
-@partial(jax.jit, static_argnames="reach", donate_argnames="roomy")
+@partial(jax.jit, static_argnames="distance", donate_argnames="roomy")
 def go_on(
     roomy: Float[Array, "batch rows columns channels"],
     kept: Float[Array, "batch 2 columns channels"],
     start: Length,
     size: Size,
-    reach: int,
+    distance: int,
 ) -> Float[Array, "batch rows columns channels"]:
     """Put the rows that were kept above a band, and continue the picture at its edges, in place.
 
@@ -57,11 +57,11 @@ def go_on(
         kept: The last two rows of the band before.
         start: Which of the picture's rows the band's first one is. An edge that is not among them
             is left as it is.
-        size: As of `surround`, of the whole picture.
-        reach: As of `surround`, the distance.
+        size: As in `surround`, of the whole picture.
+        distance: As in `surround`.
     """
     bordered = lax.dynamic_update_slice_in_dim(roomy, kept, 0, 1)
-    for axis, *places in edges(size, reach, start - 2, jnp.minimum):
+    for axis, *places in edges(size, distance, start - 2, jnp.minimum):
         is_there = (places[1] >= 0) & (places[1] < bordered.shape[axis])
         source, target = (jnp.where(is_there, place, 0) for place in places)
         values = lax.dynamic_slice_in_dim(bordered, source, 1, axis)
@@ -75,8 +75,8 @@ def edges(
     """Yield for each edge of a picture its axis, where the values are found, and where they go.
 
     Args:
-        size: As of `surround`.
-        distance: As of `surround`.
+        size: As in `surround`.
+        distance: As in `surround`.
         first: Which of the picture's rows comes first.
         minimum: What returns the lesser of two numbers, which may be traced.
     """

@@ -6,15 +6,14 @@ Beyond the picture a canvas has its reflection.
 from collections.abc import Callable
 from typing import Any
 
-from ._layers import LEVELS, stride
+from ._layers import CELL
 
-_CELL = stride(max(LEVELS))
 _STEPS = 8
 
 
 def to_cells(length: int) -> int:
     """Return the next multiple of 16, which every level can encode."""
-    return -(-length // _CELL) * _CELL
+    return -(-length // CELL) * CELL
 
 
 def to_bucket(length: int) -> int:
@@ -23,7 +22,7 @@ def to_bucket(length: int) -> int:
     Between a power of two and the next there are eight.
     """
     octave = 2 ** (length - 1).bit_length()
-    step = max(octave // (2 * _STEPS), _CELL)
+    step = max(octave // (2 * _STEPS), CELL)
     return -(-length // step) * step
 
 

@@ -46,7 +46,7 @@ def find_transform(name: str, solver: str | None = None) -> Transform:
 
     Args:
         name: A key of `TRANSFORMS`.
-        solver: By what matrix roots are taken, as of `Recipe`.
+        solver: By what matrix roots are taken, as in `Recipe`.
 
     Raises:
         WctError: There is none of this name, or not with this solver.

@@ -21,7 +21,7 @@ FINE = 2
 def check(*sides: int) -> None:
     """Raise a `WctError` if a side is less than 1."""
     if min(sides) < 1:
-        raise WctError(f"A picture of {min(sides)} pixels cannot be drawn; ask for 1 or more.")
+        raise WctError(f"a picture of {min(sides)} pixels cannot be drawn: ask for 1 or more")
 
 
 def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

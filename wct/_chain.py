@@ -55,7 +55,7 @@ def repaint(
         work: What `Stylizer.plan` returned.
         recipe: What it returned that for.
         masks: Regions on their canvas, filled by reflection, together at most 1.
-        patches: As of calling the stylizer.
+        patches: As in `__call__`.
         together: Run all levels at once, and yield the canvas after the last alone: on a GPU there
             is little to do between two programs.
     """

@@ -22,12 +22,13 @@ from ._cli_dataset import dataset
 from ._cli_models import models
 from ._cli_options import Numbers, argument_of, progress_bar
 from ._errors import WctError
+from ._files import check_target
 from ._malloc import keep_memory
 from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
 from ._version import __version__
-from ._write import check_target, find_format, write_image
+from ._write import find_format, write_image
 
 
 class _Group(click.Group):
@@ -38,7 +39,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except WctError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
-        except OSError as error:  # of standard output, as those of files are told of otherwise
+        except OSError as error:
+            if error.filename is not None:
+                raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+            # Of standard output, then.
             if error.errno != errno.EPIPE:  # that is click's
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written
                 reason = error.strerror or error
@@ -55,6 +59,8 @@ _weights = argument_of(
     type=Numbers(float),
     metavar="W[,W…]",
 )
+
+_overwrite = argument_of(write_image, "overwrite", "--overwrite", is_flag=True)
 
 
 @click.group(
@@ -131,7 +137,7 @@ def _exit(number: int, _: object) -> None:
 )
 @argument_of(stylize_image, "allow_large", "--allow-large", is_flag=True)
 @argument_of(stylize_image, "model", "--model")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@_overwrite
 def stylize(
     content: str,
     style: str,
@@ -186,13 +192,12 @@ def stylize(
 @argument_of(make_texture, "style_size", "--style-size", type=click.IntRange(1))
 @argument_of(make_texture, "memory", "--memory", metavar="BYTES")
 @argument_of(make_texture, "model", "--model")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@_overwrite
 def texture(
     styles: tuple[str, ...],
     output: str,
     size: tuple[int, ...],
     weights: tuple[Any, ...],
-    passes: int,
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -212,7 +217,6 @@ def texture(
             [_source(each) for each in styles],
             (size[0], size[1]),
             weights=weights or None,
-            passes=passes,
             progress=progress,
             **options,
         )
@@ -229,7 +233,7 @@ def texture(
 @argument_of(measure_style, "memory", "--memory", metavar="BYTES")
 @argument_of(measure_style, "allow_large", "--allow-large", is_flag=True)
 @argument_of(measure_style, "model", "--model")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@_overwrite
 def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any) -> None:
     """Measure the style of a picture, or of several as if they were one, and write it to a file.
 
@@ -252,7 +256,7 @@ def style(images: tuple[str, ...], output: str, overwrite: bool, **options: Any)
 )
 @argument_of(stylize_image, "alpha", "-a", "--alpha", type=float)
 @argument_of(stylize_image, "model", "--model")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@_overwrite
 def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
     """Repaint a picture that comes along in several styles, and write a sheet of all of them.
 

@@ -46,10 +46,10 @@ def import_(path: Path, name: str | None) -> None:
     Example: wct models import vgg19-dcbb9e9d.pth
     """
     from . import _vgg
-    from ._models import PUBLISHED
+    from ._models import DOWNLOADS
 
     name, new = _vgg.import_file(path, name)
-    if name in PUBLISHED and not _vgg.is_published(path):
+    if name in DOWNLOADS and not _vgg.is_published(path):
         click.echo(
             f"Note: {path} is not the published file; decoders for {name!r} are trained for "
             "the weights in that one.",

@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 
 from ._errors import look_up
-from ._image import strips, to_floats
+from ._pixels import strips, to_floats
 
 COLORS = ("style", "luminance", "matched")
 """Whose colours a result has: the style's; the content's, with the result's lightness; or, by a

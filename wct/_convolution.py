@@ -41,7 +41,7 @@ class Layer(NamedTuple):
     halved: bool = False
 
     @property
-    def reach(self) -> int:
+    def distance(self) -> int:
         """The distance from its features' edges of the values that continue them."""
         return 0 if self.doubled else 1  # what is doubled, reflected, is the edge repeated
 
@@ -154,7 +154,7 @@ def pair_up(
 def weave(
     rows: list[Float[Array, "batch height width _"]],
 ) -> Float[Array, "batch _ _ _"]:
-    """Put together what comes of `pair_up`'s kernels: of bordered features, such of twice the size.
+    """Interleave what `pair_up`'s kernels make of bordered features: such of twice the size.
 
     Their own border means nothing.
     """
@@ -176,7 +176,7 @@ def _convolve(
     same: bool,
 ) -> Array:
     layer = Layer(kernel, bias, doubled, relu, halved)
-    bordered = surround(features, size, layer.reach)
+    bordered = surround(features, size, layer.distance)
     convolve = partial(by_xla, same=same)
     return convolve_bordered(bordered, layer, AROUND, kept=False, convolve=convolve)
 

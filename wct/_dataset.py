@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ._errors import ImageError, WctError
+from ._files import make_folder, write_file
 from ._loaded import find_stylizer
-from ._local import Files, Job, make_folder, repaint_here
+from ._local import Files, Job, repaint_here
 from ._manifest import Manifest, Record, finished, is_manifest
 from ._memory import DEFAULT_MEMORY, read_memory
 from ._tasks import find_files, is_picture, plan_sidecars, plan_tasks, refuse_clashes
-from ._write import find_format, new_file, write_file
+from ._write import find_format
 
 if TYPE_CHECKING:  # it imports jax, which takes seconds: `wct --help` must not wait for it
     from ._stylizer import Stylizer
@@ -252,11 +252,6 @@ def _range(alpha: float | Sequence[float] | None) -> tuple[float, float] | None:
     return float(ends[0]), float(ends[1])
 
 
-def _plain(value: np.ndarray | np.generic) -> Any:
-    """Return a number of NumPy's, or an array, as JSON has it."""
-    return value.tolist()
-
-
 @contextlib.contextmanager
 def _claimed(
     target: Path, settings: Mapping[str, Any], shard: tuple[int, int] | None
@@ -267,7 +262,8 @@ def _claimed(
         WctError: It belongs to something else, or another process is at it.
     """
     make_folder(target)
-    path, written = target / _SETTINGS, json.dumps(settings, indent=2, default=_plain)
+    path = target / _SETTINGS
+    written = json.dumps(settings, indent=2, default=lambda value: value.tolist())
     taken = any(not found.name.startswith(".") for found in target.iterdir())
     if not path.exists():
         if taken:
@@ -310,6 +306,9 @@ def _copy(origin: Path, copy: Path) -> None:
     """Copy a file that is not there yet."""
     if copy.exists():
         return
+    try:
+        data = origin.read_bytes()
+    except OSError as error:
+        raise WctError(f"cannot read {origin}: {error.strerror}") from error
     make_folder(copy.parent)
-    with new_file(copy, overwrite=True) as temporary:
-        shutil.copyfile(origin, temporary)
+    write_file(data, copy, overwrite=True)

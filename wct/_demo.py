@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ._drawn import draw_style
-from ._image import fit, read_image, resize, to_bytes
+from ._image import read_image
+from ._pixels import fit, resize, to_bytes
 from ._scene import draw_scene
 from ._stylize import stylize
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ._canvas import FINE, check, grid, over, parse_hex, ramp, reduce, step, waves
-from ._errors import WctError
+from ._errors import look_up
 
 
 def draw_style(name: str, size: int = 384, seed: int = 0, palette: str | None = None) -> np.ndarray:
@@ -25,10 +25,8 @@ def draw_style(name: str, size: int = 384, seed: int = 0, palette: str | None = 
     Raises:
         WctError: If there is no such style, or `size` is less than 1.
     """
-    if name not in STYLES:
-        raise WctError(f"There is no drawn style {name!r}; choose one of {', '.join(STYLES)}.")
+    draw, colours = look_up("drawn style", name, STYLES)
     check(size)
-    draw, colours = STYLES[name]
     return reduce(draw(size * FINE, np.random.default_rng(seed), parse_hex(palette or colours)))
 
 

@@ -23,7 +23,7 @@ def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
     """Return what a table has under a name that the user gave.
 
     Raises:
-        WctError: Nothing; it says the nearest name that there is, or all of them.
+        WctError: There is none. The message suggests the nearest name, or lists them all.
     """
     if name not in table:
         raise WctError(f"there is no {kind} {name!r}: {suggest(str(name), table, 'they are')}")

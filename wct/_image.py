@@ -1,4 +1,4 @@
-"""Pictures and pixels: reading, giving back, resizing.
+"""Pictures: reading them, and giving results back as their kind.
 
 Inside the library a picture is a float32 array `(height, width, 3)` of sRGB values in [0, 1]. This
 file turns whatever the user has into one (`read_image`) and gives the result back as the kind of
@@ -18,6 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ._errors import ImageError
+from ._pixels import resize, to_bytes, to_floats
 
 
 @runtime_checkable
@@ -42,7 +43,6 @@ ImageLike = str | os.PathLike[str] | Readable | Image.Image | np.ndarray | Suppo
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 _TOLERANCE = 1e-3  # how far beyond [0, 1] resampling and rounding may carry an honest picture
-_STRIP = 256  # rows
 _GREYS = ("1", "L", "LA", "La")
 ABOUT = ("exif", "xmp", "dpi")
 _TAGS = [
@@ -157,7 +157,7 @@ class Header(NamedTuple):
         format: Its format, by Pillow's name.
         mode: The kind of its pixels, likewise.
         orientation: Which way up they are stored, 1 … 8.
-        about: As of `Picture`.
+        about: As in `Picture`.
     """
 
     format: str | None
@@ -178,77 +178,9 @@ def reading(source: object) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise ImageError(f"Cannot read {_name(source)}: {error}") from error.__cause__
+        raise ImageError(f"cannot read {_name(source)}: {error}") from error.__cause__
     except Exception as error:  # decoders raise nearly anything for a damaged file
-        raise ImageError(f"Cannot read {_name(source)}: {_cause(error)}") from error
-
-
-def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Round values, clipped to [0, 1], to uint8; what is uint8 stays as it is."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    out = np.empty(pixels.shape, np.uint8)
-    for rows in strips(len(pixels)):
-        out[rows] = np.rint(np.clip(pixels[rows].astype(np.float32), 0, 1) * 255)
-    return out
-
-
-def to_floats(values: np.ndarray) -> np.ndarray:
-    """Return values in [0, 1], from uint8 or as they are, as float32."""
-    floats = values.astype(np.float32, copy=False)
-    return floats / 255 if values.dtype == np.uint8 else floats
-
-
-def strips(height: int, rows: int = _STRIP) -> Iterator[slice]:
-    """Cover a picture's rows with strips, so that not all of it need be at hand in floats."""
-    for top in range(0, height, rows):
-        yield slice(top, min(top + rows, height))
-
-
-def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resample a picture by Lanczos' filter, widened when shrinking so that nothing aliases.
-
-    Args:
-        pixels: `(height, width, channels)` or `(height, width)`, uint8 or floats in [0, 1].
-        size: The new `(height, width)`, both at least 1.
-
-    Returns:
-        float32, of the new height and width, clipped to [0, 1]; a picture that has the size
-        already is only converted.
-    """
-    height, width = size
-    if pixels.shape[:2] == (height, width):
-        return to_floats(pixels)
-    out = np.empty((height, width, *pixels.shape[2:]), np.float32)
-    planes = np.atleast_3d(out)
-    scale = len(pixels) / height
-    reach = 3 * max(scale, 1) + 1  # the filter's, in rows
-    for rows in strips(height, max(round(_STRIP / scale), 1)):
-        top, bottom = rows.start * scale, rows.stop * scale
-        first = max(int(top - reach), 0)
-        part = np.atleast_3d(pixels[first : int(bottom + reach) + 1])
-        seen = 0, top - first, part.shape[1], min(bottom - first, len(part))
-        for channel in range(part.shape[2]):
-            image = Image.fromarray(to_floats(part[..., channel]))
-            resized = image.resize((width, rows.stop - rows.start), Image.Resampling.LANCZOS, seen)
-            np.clip(np.asarray(resized), 0, 1, out=planes[rows, :, channel])
-    return out
-
-
-def fit(shape: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Return the `(height, width)` of the proportions of `shape` whose longer side is `longest`.
-
-    No side is less than 1, whatever the proportions.
-    """
-    height, width = shape
-    scale = longest / max(shape)
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def shrink_to(pixels: np.ndarray, longest: int) -> np.ndarray:
-    """Reduce `(height, width, 3)` to a longer side of at most `longest`; never enlarge."""
-    height, width = pixels.shape[:2]
-    return resize(pixels, fit((height, width), min(longest, max(height, width))))
+        raise ImageError(f"cannot read {_name(source)}: {_cause(error)}") from error
 
 
 def _name(source: object) -> str:
@@ -265,21 +197,21 @@ def _name(source: object) -> str:
 def _cause(error: Exception) -> str:
     match error:
         case FileNotFoundError():
-            return "there is no such file."
+            return "there is no such file"
         case IsADirectoryError():
-            return "it is a directory; give an image file."
+            return "it is a directory; give an image file"
         case UnidentifiedImageError():
-            return "it is no image of a format known here; convert it to PNG or JPEG first."
+            return "it is no image of a format known here; convert it to PNG or JPEG first"
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return (
                 f"it has more than {Image.MAX_IMAGE_PIXELS} pixels (PIL.Image.MAX_IMAGE_PIXELS); "
                 "make it smaller, or, for stylize or style, if you trust it, allow it "
-                "(allow_large=True, --allow-large)."
+                "(allow_large=True, --allow-large)"
             )
         case OSError(strerror=str(reason)):
-            return f"{reason}."
+            return f"{reason}"
         case _:
-            return f"it is damaged or incomplete ({error!r}); get a new copy of it."
+            return f"it is damaged or incomplete ({error!r}); get a new copy of it"
 
 
 def _from_pillow(

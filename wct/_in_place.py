@@ -23,9 +23,9 @@ def renew(
 
     Args:
         bordered: Features with a column more at each end, and a row.
-        size: As of `surround`.
-        distance: As of `surround`.
-        first: As of `go_on`.
+        size: As in `surround`.
+        distance: As in `surround`.
+        first: As in `go_on`.
     """
     memory = _memory(bordered)
     for axis, source, target in edges(size, distance, first, min):
@@ -40,11 +40,11 @@ def go_on(
     kept: Float[Array | np.ndarray, "batch 2 columns channels"],
     start: int,
     size: Size,
-    reach: int,
+    distance: int,
 ) -> Float[Array, "batch rows columns channels"]:
     """Put rows above a band, and continue the picture, as `_border.go_on` does."""
     _memory(roomy)[:, :2] = kept
-    return renew(roomy, size, reach, start - 2)
+    return renew(roomy, size, distance, start - 2)
 
 
 def mirror(

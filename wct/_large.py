@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from flax import nnx
 
 from ._errors import WctError
-from ._image import strips
+from ._pixels import strips
 from ._recipe import Recipe
 from ._scratch import Scratch
 from ._style import Style
@@ -44,7 +44,7 @@ def repaint_large(
         style: The style, or those of the masks along a leading axis of its moments.
         recipe: How to.
         masks: `(height, width)` each, or None.
-        tile: As of `repaint_tiles`.
+        tile: As in `repaint_tiles`.
         files: Where intermediate pictures are.
         scratch: A directory for checkpoints, or None.
         paste: Takes parts of the result, as in `repaint_tiles`.

@@ -17,6 +17,10 @@ def stride(level: int) -> int:
     return 2 ** (level - 1)
 
 
+CELL = stride(max(LEVELS))
+"""Pixels of which sides are multiples that every level can encode."""
+
+
 def layer_names(level: int = 5) -> list[str]:
     """Names of the layers up to relu`level`_1, in the encoder's order."""
     names = [

@@ -1,6 +1,6 @@
 """What the chain does at one level, on features: measure, find the maps, apply them, decode.
 
-Of a whole picture at once, or of its tiles: moments of tiles add up, and a map is one for all.
+Of a whole picture at once, or of its bands: moments of bands add up, and a map is one for all.
 
 `masks` are regions with styles of their own, `(regions, #batch, height, width)`, in pixels; `cells`
 are the same masks averaged over the features' cells. Without regions both are None.
@@ -67,7 +67,7 @@ def measure_picture(features: Features, size: Size, level: int, cells: Cells | N
         features: The features.
         size: The picture's height and width, in pixels.
         level: The level.
-        cells: As of `measure`.
+        cells: As in `measure`.
     """
     return measure(features, coverage(features, size, level), cells)
 
@@ -98,9 +98,9 @@ def find_maps(
         content: The picture's moments.
         style: The style's, with the content's leading axis, or each region's style along it.
         strength: How much of the style, 0 … 1, for all images of the batch or for each.
-        ridge: See `Recipe`, as of the names of transform and solver.
+        ridge: See `Recipe`.
         transform: A transform's name.
-        solver: A solver's name, or None, as of `Recipe`.
+        solver: A solver's name, or None, as in `Recipe`.
     """
 
     def find_map(content: Moments, style: Moments) -> AffineMap:

@@ -1,5 +1,7 @@
 """Repainting a data set in this process: files are read and written while the networks work."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os
@@ -15,10 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ._errors import ImageError, WctError
+from ._files import make_folder, write_file
 from ._image import Picture, read_image
 from ._manifest import Record
 from ._tasks import Task
-from ._write import write_file, write_image
+from ._write import write_image
 
 if TYPE_CHECKING:  # it imports jax, which takes seconds: `wct --help` must not wait for it
     from ._painter import Painter
@@ -93,7 +96,7 @@ class Files:
         )
 
 
-def repaint_here(jobs: Iterable[Job], files: Files, painter: "Painter") -> Iterator[Record]:
+def repaint_here(jobs: Iterable[Job], files: Files, painter: Painter) -> Iterator[Record]:
     """Do jobs, and yield a record of each picture.
 
     Args:
@@ -125,7 +128,7 @@ def repaint_here(jobs: Iterable[Job], files: Files, painter: "Painter") -> Itera
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def paint(painter: "Painter", items: Sequence[Item]) -> Iterator[tuple[Item, np.ndarray, float]]:
+def paint(painter: Painter, items: Sequence[Item]) -> Iterator[tuple[Item, np.ndarray, float]]:
     """Paint pictures of one size at once; yield each with its pixels and its share of the time."""
     start = time.perf_counter()
     tasks, pictures = zip(*items, strict=True)
@@ -133,18 +136,6 @@ def paint(painter: "Painter", items: Sequence[Item]) -> Iterator[tuple[Item, np.
     seconds = (time.perf_counter() - start) / len(items)
     for item, pixels in zip(items, results, strict=True):
         yield item, pixels, seconds
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those that it is in.
-
-    Raises:
-        WctError: It cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WctError(f"cannot make the folder {path}: {error.strerror or error}") from error
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, limit: int) -> Iterator:

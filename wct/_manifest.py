@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -74,18 +73,9 @@ class Manifest:
 
     def _drop_torn_line(self) -> None:
         """Remove the end of a file whose writer was stopped in the middle of a line."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb+") as file:
-            size = file.seek(0, os.SEEK_END)
-            end = size
-            while end > 0:
-                file.seek(end - 1)
-                if file.read(1) == b"\n":
-                    break
-                end -= 1
-            if end < size:
-                file.truncate(end)
+        if self.path.exists():
+            with self.path.open("rb+") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
 
     @contextlib.contextmanager
     def _saying(self) -> Iterator[None]:
@@ -116,7 +106,7 @@ def is_manifest(name: str) -> bool:
 
 def _read(path: Path) -> Iterator[Record]:
     try:
-        lines = path.read_text("utf-8").splitlines(keepends=True)
+        lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
     except OSError as error:
         raise WctError(f"cannot read {path}: {error.strerror or error}") from error
     for number, line in enumerate(lines, start=1):

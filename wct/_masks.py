@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 from PIL import Image
 
 from ._errors import ImageError, WctError
-from ._image import SupportsArray, deep_grey, is_deep, opened, reading, resize, upright
+from ._image import SupportsArray, deep_grey, is_deep, opened, reading, upright
 from ._moments import Moments, merge_moments
+from ._pixels import resize
 
 MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray | SupportsArray
 """A mask as users have it: a path, a Pillow image, or an array `(height, width)` of bool, uint8 or
@@ -27,7 +28,7 @@ def read_mask(
         mask: Black or 0 outside, white inside: 255 of bytes, else 1; of the picture's
             proportions.
         size: The picture's `(height, width)`.
-        allow_large: As of `read_image`.
+        allow_large: As in `read_image`.
 
     Raises:
         ImageError: It cannot be read, is no mask, or has other proportions.

@@ -11,6 +11,7 @@ from math import ceil, prod
 
 from ._buckets import to_bucket
 from ._errors import WctError
+from ._layers import CELL
 from ._tiles import smallest_tile
 
 DEFAULT_MEMORY = "3GB"
@@ -58,7 +59,7 @@ def choose_tile(
     widths: Sequence[int],
     levels: Sequence[int],
     budget: float,
-    tile: int | None,
+    tile: int | None = None,
     held: float = GIVEN_BACK,
     masks: int = 0,
 ) -> int | None:
@@ -84,25 +85,28 @@ def choose_tile(
         if tile < least:
             raise WctError(f"tile must be at least {least} for these levels, not {tile}")
         return None if tile >= max(size) else tile
-    if _whole(prod(map(to_bucket, size)), widths) + prod(size) * _WHOLE_MASK * masks <= budget:
+    whole = _needed(_WHOLE, prod(map(to_bucket, size)), widths)
+    if whole + prod(size) * _WHOLE_MASK * masks <= budget:
         return None
     at_rest = prod(size) * (held + MASK * masks)
-    for side in range(_MOST, least - 1, -16):
-        if _in_tiles(side * side, widths) + at_rest <= budget:
+    for side in range(_MOST, least - 1, -CELL):
+        if _needed(_TILE, side * side, widths) + at_rest <= budget:
             return side
-    needed = _in_tiles(least * least, widths) + at_rest
+    needed = _needed(_TILE, least * least, widths) + at_rest
     raise WctError(
         f"a picture of {size[0]} × {size[1]} pixels needs {ceil(needed / 1e8) / 10} GB of memory, "
         f"and {budget / 1e9:.1f} GB are allowed: allow more (memory=, --memory)"
     )
 
 
-def left_by(size: tuple[int, int], budget: float, tile: int | None, held: float) -> float:
+def left_by(
+    size: tuple[int, int], budget: float, tile: int | None, held: float, masks: int = 0
+) -> float:
     """Return the bytes that a picture leaves of a budget, for its style; see `choose_tile`.
 
     With tiles of the user's own, what the picture takes is the user's affair.
     """
-    return budget - prod(size) * held if tile is None else budget
+    return budget - prod(size) * (held + MASK * masks) if tile is None else budget
 
 
 @contextlib.contextmanager
@@ -120,14 +124,6 @@ def telling() -> Iterator[None]:
         raise WctError(
             "out of memory: allow less of it than there is (memory=, --memory), for lower bands"
         ) from error
-
-
-def _whole(pixels: int, widths: Sequence[int]) -> float:
-    return _needed(_WHOLE, pixels, widths)
-
-
-def _in_tiles(pixels: int, widths: Sequence[int]) -> float:
-    return _needed(_TILE, pixels, widths)
 
 
 def _needed(a_pixel: tuple[int, int], pixels: int, widths: Sequence[int]) -> float:

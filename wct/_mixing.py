@@ -54,15 +54,10 @@ def mix_styles(styles: Sequence[Style], weights: Sequence[Weight] | None = None)
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.3.
     """
     model = _common_model(styles)
-    shares = _shares(len(styles), weights)
+    shares = _shares(len(styles), weights)[:, ::-1].T  # of all styles, from level 1 to 5
     levels = []
-    for level in range(1, len(LEVELS) + 1):
-        share = shares[:, len(LEVELS) - level]
-        kept = [
-            (weight, style.levels[level - 1])
-            for weight, style in zip(share, styles, strict=True)
-            if weight > 0
-        ]
+    for share, moments in zip(shares, zip(*(s.levels for s in styles), strict=True), strict=True):
+        kept = [part for part in zip(share, moments, strict=True) if part[0] > 0]
         levels.append(kept[0][1] if len(kept) == 1 else _mix(kept))
     return Style(tuple(levels), model)
 

@@ -7,6 +7,7 @@ that comes along without an encoder takes it from the model of the same name in 
 here needs jax.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -35,7 +36,7 @@ class Source:
     md5: str
 
 
-PUBLISHED = {
+DOWNLOADS = {
     "vgg19": Source(
         "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -48,7 +49,9 @@ PUBLISHED = {
 def home() -> Path:
     """Return the directory of pulled and imported models: `WCT_HOME`, or the user's cache."""
     if chosen := os.environ.get("WCT_HOME"):
-        return Path(chosen).expanduser().absolute()
+        with contextlib.suppress(RuntimeError):  # there is no such user
+            chosen = Path(chosen).expanduser()
+        return Path(chosen).absolute()
     import pooch
 
     return Path(pooch.os_cache("wct"))
@@ -76,7 +79,7 @@ def find_model(name_or_directory: str | os.PathLike[str]) -> Path:
     directory = Path(name_or_directory)
     if (directory / CARD).is_file():
         return directory
-    if name_or_directory in PUBLISHED:
+    if name_or_directory in DOWNLOADS:
         raise WeightsError(
             f"model {name_or_directory!r} is not here yet: run `wct models pull "
             f"{name_or_directory}`, or `wct models import FILE` if you have the file"
@@ -118,7 +121,7 @@ def missing_encoder(directory: Path) -> WeightsError:
     name = read_card(directory)["name"]
     how = (
         f"run `wct models pull {name}`, or `wct models import FILE` if you have the file"
-        if name in PUBLISHED
+        if name in DOWNLOADS
         else f"run `wct models import FILE --name {name}`"
     )
     return WeightsError(f"model {name!r} ({directory}) has no encoder here: {how}")

@@ -29,7 +29,7 @@ def run_layers(
     layers: Sequence[Layer],
     *,
     size: Size | None = None,
-    kept: Collection[int] | None = None,
+    wanted: Collection[int] | None = None,
     affine: AffineMap | None = None,
 ) -> list[Float[Array, "batch _ _ _"]]:
     """Run layers in turn.
@@ -37,21 +37,21 @@ def run_layers(
     Args:
         features: Features, NHWC.
         layers: The layers.
-        size: As of `convolve`, at the start.
-        kept: After which layers the features are wanted; after the last one by default.
+        size: As in `convolve`, at the start.
+        wanted: After which layers the features are wanted; after the last one by default.
         affine: What maps the features before the first layer, if anything does.
 
     Returns:
         The features after each of these layers.
     """
-    kept = (len(layers) - 1,) if kept is None else kept
+    wanted = (len(layers) - 1,) if wanted is None else wanted
     if is_usable(features, layers, affine):
-        return convolve_in_turn(features, layers, size, kept, affine)
+        return convolve_in_turn(features, layers, size, wanted, affine)
     features, found = features if affine is None else affine(features), []
     for index, layer in enumerate(layers):
         features = convolve(features, layer, size)
         size = None if size is None else size_after(layer, size)
-        if index in kept:
+        if index in wanted:
             found.append(features)
     return found
 
@@ -126,8 +126,8 @@ class Encoder(nnx.Module):
             channels)`.
         """
         names = layer_names(depth)
-        kept = [index for index, name in enumerate(names) if _starts_block(name)]
-        return run_layers(images, self.plan(depth), size=size, kept=kept)
+        wanted = [index for index, name in enumerate(names) if _starts_block(name)]
+        return run_layers(images, self.plan(depth), size=size, wanted=wanted)
 
     def encode(
         self, images: Float[Array, "batch height width 3"], level: int, *, size: Size | None = None
@@ -154,7 +154,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """The mirror image of the encoder from relu`level`_1 back to RGB; `rngs` as of `Encoder`.
+    """The mirror image of the encoder from relu`level`_1 back to RGB; `rngs` as in `Encoder`.
 
     Attributes:
         level: The level whose features it inverts, 1 … 5.
@@ -193,7 +193,7 @@ class Decoder(nnx.Module):
 
         Args:
             features: Features of this level.
-            size: How many of the rows and columns are a picture's, in cells, as of the encoder.
+            size: How many of the rows and columns are a picture's, in cells, as in the encoder.
             affine: What maps the features before, if anything does.
 
         Returns:

@@ -46,7 +46,8 @@ _compiling = threading.Lock()
 
 def is_usable(*trees: Any) -> bool:
     """Tell whether oneDNN can convolve what is in these trees: arrays at hand, on the one CPU."""
-    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+    settings: Any = jax.config  # its type tells of methods only
+    if jax.default_backend() != "cpu" or jax.device_count() > 1 or settings.jax_disable_jit:
         return False
     return not is_traced(trees) and _is_there()
 

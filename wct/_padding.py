@@ -1,34 +1,49 @@
-"""Pictures of any size on canvases of few sizes: filled by reflection, left out of moments."""
+"""Pictures of any size on canvases of few sizes: filled by reflection, left out of moments.
+
+Of arrays at hand on a CPU, NumPy puts pictures on canvases and cuts them out: JAX would compile
+that for each size of a picture.
+"""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ._border import Size
 from ._buckets import reflected, to_bucket, to_cells
 from ._layers import LEVELS, stride
+from ._onednn import is_usable
 from ._program import program
 
 
-def to_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
+def to_canvas(images: Float[Array, "batch _ _ *_"]) -> Float[Array, "batch _ _ *_"]:
     """Extend images to the right and below to multiples of 16, which every level can encode."""
     return _extend(images, *map(to_cells, images.shape[1:3]))
 
 
-def to_common_canvas(images: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
+def to_common_canvas(images: Float[Array, "batch _ _ *_"]) -> Float[Array, "batch _ _ *_"]:
     """Extend images to one of the few sizes that programs are compiled for."""
     return _extend(images, *map(to_bucket, images.shape[1:3]))
 
 
-@partial(program, static_argnames="size")
 def as_picture(
-    canvas: Float[Array, "batch _ _ channels"], size: Size
+    canvas: Float[Array, "batch _ _ channels"], size: tuple[int, int]
 ) -> Float[Array, "batch height width channels"]:
     """Return the part of a canvas that is the picture, in [0, 1]."""
-    height, width = size
-    return jnp.clip(canvas[:, :height, :width], 0, 1)
+    if is_usable(canvas):
+        return jax.device_put(_part(np.asarray(canvas), size).clip(0, 1))
+    return _as_picture(canvas, size)
+
+
+def copy_picture(
+    canvas: Float[Array, "batch _ _ channels"], size: tuple[int, int]
+) -> Float[Array, "batch height width channels"]:
+    """Return a copy of the part of a canvas that is the picture, as it is."""
+    if is_usable(canvas):
+        return jax.device_put(_part(np.asarray(canvas), size).copy())
+    return jnp.array(_part(canvas, size))  # of the whole canvas, the part is the canvas
 
 
 def in_cells(size: Size, level: int) -> Size:
@@ -76,9 +91,24 @@ def repeat_last(
 
 
 def _extend(
-    images: Float[Array, "batch _ _ _"], height: int, width: int
-) -> Float[Array, "batch height width _"]:
-    below, right = height - images.shape[1], width - images.shape[2]
+    images: Float[Array, "batch _ _ *channels"], height: int, width: int
+) -> Float[Array, "batch height width *channels"]:
+    batch, rows, columns, *channels = images.shape
+    below, right = height - rows, width - columns
     if not below and not right:
         return images
-    return jnp.pad(images, ((0, 0), (0, below), (0, right), (0, 0)))
+    if is_usable(images):
+        canvas = np.zeros((batch, height, width, *channels), images.dtype)
+        _part(canvas, (rows, columns))[:] = images
+        return jax.device_put(canvas)
+    return jnp.pad(images, ((0, 0), (0, below), (0, right), *[(0, 0)] * len(channels)))
+
+
+@partial(program, static_argnames="size")
+def _as_picture(canvas: Array, size: tuple[int, int]) -> Array:
+    return jnp.clip(_part(canvas, size), 0, 1)
+
+
+def _part(canvas, size: tuple[int, int]):
+    height, width = size
+    return canvas[:, :height, :width]

@@ -9,8 +9,8 @@ import numpy as np
 from ._bank import Bank
 from ._buckets import to_bucket
 from ._chain import repaint
-from ._image import to_bytes, to_floats
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory
+from ._pixels import to_bytes, to_floats
 from ._recipe import Recipe
 from ._stylizer import Stylizer
 from ._tasks import Task
@@ -48,7 +48,7 @@ class Painter:
         """
         size = pictures[0].shape[:2]
         widths, levels = self.stylizer.encoder.widths, self.recipe.levels
-        side = choose_tile(size, widths, levels, read_memory(DEFAULT_MEMORY) / self.batch, None)
+        side = choose_tile(size, widths, levels, read_memory(DEFAULT_MEMORY) / self.batch)
         if side is None:
             return self._paint(pictures, tasks)
         return [

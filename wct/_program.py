@@ -41,9 +41,9 @@ def program(function: Function, *, light: bool = False, **options: Any) -> Funct
 
 
 def is_traced(*trees: Any) -> bool:
-    """Tell whether what is made of these trees is being traced.
+    """Tell whether a computation on these trees would be traced.
 
-    So it is if a part of them is, and within `jax.jit` whatever they are.
+    It would be if one of their leaves is a tracer, and within `jax.jit` whatever they are.
     """
     if get_opaque_trace_state() == _no_trace():  # to ask what is made of a number takes longer
         return False

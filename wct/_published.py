@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._moments import Moments
@@ -35,11 +34,8 @@ class Published:
     def _apply(
         self, function, moments: Moments, ridge: float
     ) -> Float[Array, "*sets channels channels"]:
-        covariance = moments.covariance
-        shifted = covariance + ridge * identity(covariance)
-        residue = moments.residue
-        residue = jnp.zeros_like(covariance) if residue is None else residue
-        return function(shifted, residue, 0.0, jnp.asarray(self.cut, covariance.dtype))
+        shifted = moments.covariance + ridge * identity(moments.covariance)
+        return function(shifted, moments.residue, 0.0, self.cut)
 
 
 PUBLISHED = {

@@ -1,5 +1,7 @@
 """Repainting a data set on a cluster: read, paint in a pool of actors, write; by Ray Data."""
 
+from __future__ import annotations
+
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -13,19 +15,23 @@ from ._errors import WctError
 from ._loaded import find_stylizer
 from ._local import Files, Job, grouped, paint
 from ._manifest import Record
+from ._models import list_models
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._bank import Bank
     from ._recipe import Recipe
     from ._stylizer import Stylizer
 
+_BATCH = 8
+"""Pictures that an actor gets at once."""
+
 
 def repaint_on_ray(
     jobs: Sequence[Job],
     files: Files,
-    model: "str | os.PathLike[str] | Stylizer",
-    bank: "Bank",
-    recipe: "Recipe",
+    model: str | os.PathLike[str] | Stylizer,
+    bank: Bank,
+    recipe: Recipe,
     workers: int | None,
     address: str | None,
 ) -> tuple[int, Iterator[Record]]:
@@ -62,7 +68,7 @@ def repaint_on_ray(
     except (ConnectionError, ValueError) as error:
         raise WctError(f"cannot reach the Ray cluster {address}: {error}") from error
     here = replace(files, source=files.source.absolute(), target=files.target.absolute())
-    model = Path(model).absolute() if Path(model).exists() else model
+    model = model if model in list_models() else Path(model).absolute()
     gpus = int(ray.cluster_resources().get("GPU", 0))
     workers = workers or gpus or sum(node["Alive"] for node in ray.nodes())
     return workers, _records(jobs, here, (model, ray.put(bank), recipe), workers, gpus > 0)
@@ -97,14 +103,10 @@ def _records(
         raise WctError(str(known) if known else f"Ray gave up: {error}") from error
 
 
-_BATCH = 8
-"""Pictures that an actor gets at once."""
-
-
 class _Actor:
     """Paints; its networks are loaded once."""
 
-    def __init__(self, model: str | os.PathLike[str], bank: Any, recipe: "Recipe"):
+    def __init__(self, model: str | os.PathLike[str], bank: Any, recipe: Recipe):
         import ray
 
         from ._painter import Painter

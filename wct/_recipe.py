@@ -128,8 +128,6 @@ PRESETS = {
 }
 """Recipes by name. How they compare is measured in docs/control.md."""
 
-DEFAULT = "balanced"
-
 
 def check_levels(levels: Sequence[int]) -> None:
     """Raise a `WctError` if there is no such level."""

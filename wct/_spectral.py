@@ -94,7 +94,13 @@ def _spectral(
             found = apply(matrix, residue, rounding, floor)
             return found, product(vectors, product(inner, vectors.T))
 
-        return jnp.vectorize(apply, excluded={2}, signature="(c,c),(c,c),()->(c,c)")
+        apply_to_all = jnp.vectorize(apply, excluded={2}, signature="(c,c),(c,c),()->(c,c)")
+
+        def call(matrix: Array, residue: Array | None, rounding: float, floor: Any = 0.0) -> Array:
+            residue = jnp.zeros_like(matrix) if residue is None else residue
+            return apply_to_all(matrix, residue, rounding, jnp.asarray(floor, matrix.dtype))
+
+        return call
 
     solvers = {"eigh": differentiable(by_eigenvalues)}
     if by_products is not None:

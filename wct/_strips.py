@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ._errors import ImageError
+from ._files import new_file
 from ._image import Picture, read_header
 from ._scratch import Scratch
 from ._tiff import add_exif
-from ._write import SRGB_BYTES, find_format, new_file, write_image
+from ._write import SRGB_BYTES, find_format, write_image
 
 _AT_ONCE = 64_000_000
 """Bytes to read until memory is given back."""
@@ -27,6 +28,7 @@ _MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """What libvips reads strip by strip, with the colours that Pillow reads."""
 
 _TIFF_SIZE = 2_000_000_000
+"""Bytes of pixels from which on a TIFF is a BigTIFF: half of what the other holds, to be sure."""
 
 _SAVERS: dict[str, tuple[str, dict[str, object]]] = {
     "PNG": ("pngsave", {}),
@@ -113,7 +115,7 @@ def write_strips(picture: Picture, pixels: np.ndarray, path: Path, *, overwrite:
             pyvips.Operation.call(saver, image, os.fsencode(temporary), **options)
         except pyvips.Error as error:
             raise ImageError(
-                f"Cannot write {path}: {' '.join(str(error).split())}; is there room for it, and "
+                f"cannot write {path}: {' '.join(str(error).split())}; is there room for it, and "
                 f"does its format allow for {height} × {width} pixels?"
             ) from error
         if format == "TIFF" and (exif := picture.about.get("exif")):

@@ -19,12 +19,12 @@ from jax.core import eval_context
 from jaxtyping import Array
 
 from ._errors import WctError, WeightsError
+from ._files import write_file
 from ._layers import LEVELS
 from ._models import STYLES, find_model, model_files, read_file
 from ._moments import Moments
 from ._program import has_tracers, program
 from ._transform import coloring
-from ._write import write_file
 
 _FORMAT = "wct-style"
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from ._color import match_colors
 from ._errors import WctError
-from ._image import ImageLike, read_image, shrink_to, to_floats
+from ._image import ImageLike, read_image
 from ._layers import LEVELS
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
+from ._pixels import shrink_to, to_floats
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._masks import MaskLike
@@ -41,7 +42,7 @@ def read_style(
             the broader the strokes of the result.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes. Pictures
             that would need more are measured in bands, with the same result.
-        allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels, as of `stylize`.
+        allow_large: Read files of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels, as in `stylize`.
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
 
     Returns:
@@ -122,7 +123,7 @@ class StyleReader:
         size = pixels.shape[:2]
         if mask is not None:
             mask = read_mask(mask, size, allow_large=self.allow_large)
-        tile = choose_tile(size, self.stylizer.encoder.widths, LEVELS, self.budget, None)
+        tile = choose_tile(size, self.stylizer.encoder.widths, LEVELS, self.budget)
         with telling():
             if tile is None:
                 return jax.block_until_ready(self.stylizer.read_style(pixels, mask))
@@ -147,10 +148,8 @@ class StyleReader:
     def _pixels(self, style: StyleLike) -> np.ndarray:
         if self.style_size < 1:
             raise WctError(f"style_size must be at least 1 pixel, not {self.style_size}")
-        pixels = read_image(cast("ImageLike", style), allow_large=self.allow_large).stored
-        return (
-            pixels if max(pixels.shape) <= self.style_size else shrink_to(pixels, self.style_size)
-        )
+        picture = read_image(cast("ImageLike", style), allow_large=self.allow_large)
+        return shrink_to(picture.stored, self.style_size)
 
 
 def _listed(style: StyleLike | Sequence[StyleLike]) -> Sequence[StyleLike]:

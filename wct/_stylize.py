@@ -12,22 +12,12 @@ from PIL import Image
 
 from ._color import check_colors, with_chroma_of
 from ._errors import WctError
-from ._image import (
-    ImageLike,
-    Picture,
-    fit,
-    read_image,
-    read_size,
-    resize,
-    strips,
-    to_bytes,
-    to_floats,
-)
+from ._files import check_target
+from ._image import ImageLike, Picture, read_image, read_size
 from ._loaded import find_stylizer
 from ._memory import (
     DEFAULT_MEMORY,
     GIVEN_BACK,
-    MASK,
     RESIZED,
     WRITTEN,
     choose_tile,
@@ -35,10 +25,11 @@ from ._memory import (
     read_memory,
     telling,
 )
+from ._pixels import fit, resize, strips, to_bytes, to_floats
 from ._scratch import Scratch
 from ._strips import read_strips, write_strips
 from ._styles import StyleReader
-from ._write import check_size, check_target, find_format, write_image
+from ._write import check_size, find_format, write_image
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._chain import Patches
@@ -127,7 +118,7 @@ def stylize(
         model: The networks: a model's name or directory. Or a `Stylizer` that was loaded before.
         progress: Called now and then with the share of the work that is done, up to 1.
         output: A file to write the result to, as `write_image` does. Of a picture that is done in
-            tiles, neither the content's file nor this one is ever held in memory.
+            bands, neither the content's file nor this one is ever held in memory.
         overwrite: Replace that file if it exists.
 
     Returns:
@@ -145,18 +136,8 @@ def stylize(
         Transforms", NeurIPS 2017.
     """
     from ._large import repaint_large
-    from ._masks import count_styles, feathered, read_mask
-    from ._mixing import stack_styles
-    from ._recipe import Recipe, check_levels
+    from ._recipe import Recipe
 
-    if refine < 0:
-        raise WctError(f"refine must be at least 0 steps, not {refine}")
-    if refine and masks is not None:
-        raise WctError("refinement is towards one style: give masks or refine, not both")
-    if not 0 <= feather < float("inf"):
-        raise WctError(f"feather must be at least 0 pixels, not {feather}")
-    if feather and masks is None:
-        raise WctError("feather is for masks: give masks too")
     if size is not None and size < 1:
         raise WctError(f"size must be at least 1 pixel, not {size}")
     check_colors(colors)
@@ -167,9 +148,8 @@ def stylize(
         preset, alpha=alpha, levels=levels, detail=detail, transform=transform, ridge=ridge,
         solver=solver,
     )  # fmt: skip
-    check_levels(swap or ())
-    if not set(swap or ()) <= set(recipe.levels):
-        raise WctError(f"swap {list(swap or ())} is for levels that run: {list(recipe.levels)}")
+    _check_masks(masks, weights, feather, swap, refine)
+    _check_swap(swap, recipe)
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
     files = Scratch()
@@ -181,7 +161,7 @@ def stylize(
     held += 0 if size is None else RESIZED
     count = 0 if masks is None else len(masks)
     side = choose_tile(shape, stylizer.encoder.widths, recipe.levels, budget, tile, held, count)
-    left = left_by(shape, budget, tile, held + MASK * count)
+    left = left_by(shape, budget, tile, held, count)
     reader = StyleReader(stylizer, style_size, left, allow_large)
     if side is not None and (swap or refine):
         raise WctError(
@@ -198,16 +178,9 @@ def stylize(
         style = reader.only_picture(style)
         patches = stylizer.read_patches(style, swap)
     if masks is None:
-        regions = None
-        found = reader.mix(style, weights, style_masks)
+        regions, found = None, reader.mix(style, weights, style_masks)
     else:
-        if weights is not None:
-            raise WctError("give masks or weights, not both")
-        styles = reader.read(style, style_masks)
-        count_styles("masks", masks, styles)
-        masks_read = (read_mask(mask, shape, allow_large=allow_large) for mask in masks)
-        regions = [feathered(mask, float(feather)) for mask in masks_read]
-        found = stack_styles(styles)
+        regions, found = _read_regions(reader, style, style_masks, masks, shape, feather)
     if output is None or side is None:
         repainted = np.empty((*shape, 3), np.float32 if picture.kind == "float" else np.uint8)
     else:
@@ -229,8 +202,9 @@ def stylize(
 
     with telling():
         if side is None:
+            progress = progress or (lambda _: None)
             result = _repaint_whole(
-                stylizer, pixels, found, recipe, regions, patches, refine, progress or _ignore
+                stylizer, pixels, found, recipe, regions, patches, refine, progress
             )
             for rows in strips(len(result)):
                 paste(result[rows], rows)
@@ -242,6 +216,57 @@ def stylize(
                 progress=progress,
             )  # fmt: skip
     return picture.like(repainted) if output is None else None
+
+
+def _check_masks(
+    masks: Sequence[MaskLike] | None,
+    weights: Sequence[float | Sequence[float]] | None,
+    feather: float,
+    swap: Sequence[int] | None,
+    refine: int,
+) -> None:
+    """Raise a `WctError` if masks do not go with what else is wanted, or a number is too low."""
+    if refine < 0:
+        raise WctError(f"refine must be at least 0 steps, not {refine}")
+    if not 0 <= feather < float("inf"):
+        raise WctError(f"feather must be at least 0 pixels, not {feather}")
+    if masks is None:
+        if feather:
+            raise WctError("feather is for masks: give masks too")
+        return
+    if weights is not None:
+        raise WctError("give masks or weights, not both")
+    if refine:
+        raise WctError("refinement is towards one style: give masks or refine, not both")
+    if swap:
+        raise WctError("style-swap knows no masks: give masks or swap, not both")
+
+
+def _check_swap(swap: Sequence[int] | None, recipe: Recipe) -> None:
+    """Raise a `WctError` if patches are to be swapped at a level that does not run."""
+    from ._recipe import check_levels
+
+    check_levels(swap or ())
+    if not set(swap or ()) <= set(recipe.levels):
+        raise WctError(f"swap {list(swap or ())} is for levels that run: {list(recipe.levels)}")
+
+
+def _read_regions(
+    reader: StyleReader,
+    style: StyleLike | Sequence[StyleLike],
+    style_masks: Sequence[MaskLike | None] | None,
+    masks: Sequence[MaskLike],
+    shape: tuple[int, int],
+    feather: float,
+) -> tuple[list[np.ndarray], Style]:
+    """Return the masks, and their styles side by side."""
+    from ._masks import count_styles, feathered, read_mask
+    from ._mixing import stack_styles
+
+    styles = reader.read(style, style_masks)
+    count_styles("masks", masks, styles)
+    read = (read_mask(mask, shape, allow_large=reader.allow_large) for mask in masks)
+    return [feathered(mask, float(feather)) for mask in read], stack_styles(styles)
 
 
 def _open_content(
@@ -287,7 +312,3 @@ def _repaint_whole(
             result = picture[None]
             progress(done / count)
     return np.asarray(result)[0]
-
-
-def _ignore(_: float) -> None:
-    pass

@@ -19,8 +19,8 @@ from ._layers import stride
 from ._masks import MaskLike, read_mask, share_out
 from ._moments import Moments
 from ._networks import Decoder, Encoder
-from ._padding import as_picture, mirror, to_canvas, to_common_canvas
-from ._recipe import DEFAULT, Recipe, Step, check_levels
+from ._padding import as_picture, copy_picture, mirror, to_canvas, to_common_canvas
+from ._recipe import Recipe, Step, check_levels
 from ._style import Style
 from ._weights import load_model, named_tensors
 
@@ -95,9 +95,7 @@ class Stylizer(nnx.Module):
         pictures = _one_picture(image)
         _, height, width, _ = pictures.shape
         canvas = to_common_canvas(pictures)
-        if mask is not None and not isinstance(mask, jax.Array):
-            mask = jnp.asarray(read_mask(mask, (height, width)), jnp.float32)
-        weights = None if mask is None else to_common_canvas(mask[None, :, :, None])[..., 0]
+        weights = None if mask is None else to_common_canvas(_one_mask(mask, (height, width)))
         measured = measure_levels(self.encoder, canvas, (height, width), weights)
         return Style(measured, self.mark)
 
@@ -134,7 +132,7 @@ class Stylizer(nnx.Module):
         self,
         content: Batch,
         style: Style,
-        recipe: Recipe | str = DEFAULT,
+        recipe: Recipe | str = "balanced",
         *,
         masks: Float[Array, "regions height width"] | None = None,
         patches: Patches | None = None,
@@ -169,7 +167,7 @@ class Stylizer(nnx.Module):
         self,
         content: Batch,
         style: Style,
-        recipe: Recipe | str = DEFAULT,
+        recipe: Recipe | str = "balanced",
         *,
         masks: Float[Array, "regions height width"] | None = None,
         patches: Patches | None = None,
@@ -177,7 +175,7 @@ class Stylizer(nnx.Module):
         """Run the chain and yield the picture after each level, as decoded: not clipped.
 
         Args:
-            content: As of calling the stylizer, like all else.
+            content: As in `__call__`, like all else.
             style: The style.
             recipe: How to.
             masks: Regions.
@@ -187,14 +185,14 @@ class Stylizer(nnx.Module):
             `(batch, height, width, 3)`.
 
         Raises:
-            ImageError: As of calling the stylizer.
+            ImageError: As in `__call__`.
             WctError: Likewise.
             WeightsError: Likewise.
         """
         prepared = self._prepare(content, style, recipe, masks, patches)
         _, height, width, _ = content.shape
         for canvas in repaint(*prepared):
-            yield canvas[:, :height, :width]
+            yield copy_picture(canvas, (height, width))
 
     def _prepare(
         self,
@@ -214,7 +212,7 @@ class Stylizer(nnx.Module):
         _, height, width, _ = content.shape
         size = height, width
         if masks is not None:
-            masks = share_out(mirror(extend(masks[..., None]), size)[:, None, ..., 0])
+            masks = share_out(mirror(extend(masks)[..., None], size)[:, None, ..., 0])
         return self.encoder, extend(content), size, work, recipe, masks, patches
 
     def plan(
@@ -328,3 +326,12 @@ def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Arr
     if isinstance(image, jax.Array) and jnp.issubdtype(image.dtype, jnp.floating):
         return as_batch(cast("Array", image)[None])
     return jax.device_put(read_image(image).pixels[None].copy())  # likewise
+
+
+def _one_mask(
+    mask: Float[Array, "height width"] | MaskLike, size: tuple[int, int]
+) -> Float[Array, "1 height width"]:
+    """Return a picture's mask as a batch of one."""
+    if isinstance(mask, jax.Array):
+        return mask[None]
+    return jax.device_put(read_mask(mask, size)[None].astype(np.float32))

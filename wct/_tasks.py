@@ -129,7 +129,7 @@ def refuse_clashes(made: Iterable[tuple[str, str]], own: Callable[[str], bool]) 
         own: Tells which names of the output are the data set's own.
 
     Raises:
-        WctError: It has not.
+        WctError: Two files would get one name, or one the data set's own.
     """
     origins: dict[str, str] = {}
     for content, output in made:

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from ._errors import WctError
-from ._image import to_bytes
+from ._layers import CELL
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
+from ._pixels import to_bytes
 from ._styles import StyleReader
 from ._tiles import full_halo
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:  # they import jax, which takes seconds
     from ._style import Style
     from ._styles import StyleLike
     from ._stylizer import Stylizer
-
-_CELL = 16
 
 
 def texture(
@@ -77,9 +76,9 @@ def texture(
         raise WctError(f"size and passes must be at least 1, not {height}, {width} and {passes}")
     if seed < 0:
         raise WctError(f"seed must be at least 0, not {seed}")
-    if seamless and (height % _CELL or width % _CELL):
+    if seamless and (height % CELL or width % CELL):
         raise WctError(
-            f"sides of a seamless texture are multiples of {_CELL}, but {height} × {width} are not"
+            f"sides of a seamless texture are multiples of {CELL}, but {height} × {width} are not"
         )
     check_levels(levels)
     stylizer = find_stylizer(model)
@@ -105,7 +104,7 @@ def _repaint(
 
     from ._tiled import repaint_into
 
-    tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget, None)
+    tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget)
     if tile is None:
         return np.asarray(stylizer(jax.device_put(pixels[None]), style, recipe))[0]
     result = np.empty_like(pixels)

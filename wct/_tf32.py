@@ -24,7 +24,7 @@ def in_three_parts(
     features: Float[Array, "batch height width inputs"],
     kernel: Float[Array, "rows columns inputs outputs"],
 ) -> tuple[Float[Array, "batch height width _"], Float[Array, "rows columns _ outputs"]]:
-    """Return features and a kernel whose convolution by TF32 is the given ones' by float32, nearly.
+    """Return features and a kernel whose convolution in TF32 is nearly the given ones' in float32.
 
     Each number is the sum of one that TF32 has and a small rest. The product of two rests, 2^-22 of
     the whole, is left out. Derivatives are by TF32 alone: what is propagated back is not split.

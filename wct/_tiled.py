@@ -19,7 +19,6 @@ from jaxtyping import Array, Float
 from ._bands import Rows, run_band
 from ._border import Length, Size
 from ._buckets import to_cells
-from ._image import to_bytes
 from ._in_place import repeat_beyond
 from ._layers import LEVELS, layer_names, stride
 from ._level import Content, as_style, average, find_maps, give_back_detail, measure, restyle
@@ -28,6 +27,7 @@ from ._masks import share_out
 from ._moments import merge_moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere
+from ._pixels import to_bytes
 from ._program import program
 from ._recipe import Recipe, Strength
 from ._reuse import reusing
@@ -69,7 +69,7 @@ def repaint_tiles(
         scratch: Where the pictures between levels are. If an earlier run left some, it goes on.
         paste: Called with each part of the result, `(height, width, 3)` floats as decoded, not
             clipped; and where it belongs.
-        masks: `(height, width, regions)`, else as of `Stylizer`.
+        masks: `(height, width, regions)`, else as in `Stylizer`.
         progress: Called with the share of the work that is done.
 
     Raises:
@@ -151,7 +151,7 @@ def measure_tiles(
         stylizer: The networks.
         picture: `(height, width, 3)`, uint8 or floats in [0, 1].
         mask: `(height, width)`: how much each pixel counts, 0 … 1.
-        tile: As of `repaint_tiles`.
+        tile: As in `repaint_tiles`.
     """
     walk = Walk(picture.shape[:2], tile)
     masks = None if mask is None else mask[..., None]

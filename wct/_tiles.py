@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._buckets import reflected, to_cells
-from ._image import to_floats
-from ._layers import LEVELS, layer_names, stride
-
-_CELL = stride(max(LEVELS))
+from ._layers import CELL, layer_names, stride
+from ._pixels import to_floats
 
 
 class Span(NamedTuple):
@@ -48,10 +46,10 @@ def full_halo(level: int) -> int:
 
 def smallest_tile(level: int) -> int:
     """The least side of a tile that has pixels of its own."""
-    return 2 * halo(level) + _CELL
+    return 2 * halo(level) + CELL
 
 
-def fit(length: int, most: int, halo: int) -> int:
+def smallest_cover(length: int, most: int, halo: int) -> int:
     """Return the length of the smallest tiles that cover an axis with as few as those of `most`."""
     count = len(spans(length, most, halo))
     needed = -(-(to_cells(length) + 2 * halo * (count - 1)) // count)
@@ -71,7 +69,7 @@ def spans(length: int, tile: int, halo: int) -> list[Span]:
     tile = min(tile, canvas)
     room = canvas - tile
     count = 1 - (-room // (tile - 2 * halo)) if room else 1
-    starts = [room * index // max(count - 1, 1) // _CELL * _CELL for index in range(count)]
+    starts = [room * index // max(count - 1, 1) // CELL * CELL for index in range(count)]
     borders = [0, *(start + halo for start in starts[1:]), canvas]
     return [
         Span(start, start + tile, *own)
@@ -80,13 +78,13 @@ def spans(length: int, tile: int, halo: int) -> list[Span]:
 
 
 def bands(length: int, rows: int, first: int, behind: int) -> list[Span]:
-    """Return the bands of rows of which all of an axis comes, what comes of them lying higher.
+    """Cover an axis with bands of rows whose results lie higher than they do.
 
     Args:
         length: The axis's length, pixels.
         rows: Rows of a band, a multiple of 16.
         first: Where the first band starts, 0 or less.
-        behind: How much higher than a band that which comes of it is.
+        behind: How much higher, in pixels.
     """
     last = to_cells(length) + behind
     return [band_at(start, rows, length) for start in range(first, last, rows)]
@@ -99,18 +97,18 @@ def band_at(start: int, rows: int, length: int) -> Span:
 
 
 def lead(level: int) -> int:
-    """Where bands start of which a level's features come: then these are whole cells higher."""
+    """Where the first band starts, so that a level's features lie whole cells higher."""
     return reach(level) - halo(level)
 
 
-def in_cells(place: Place, level: int) -> Place:
+def place_in_cells(place: Place, level: int) -> Place:
     """Return where a part's features are, in cells."""
     rows, columns = (Span(*(edge // stride(level) for edge in span)) for span in place)
     return rows, columns
 
 
 def own_part(place: Place, values: np.ndarray) -> tuple[np.ndarray, Area]:
-    """Return what is a tile's own of its values, `(height, width, channels)`, and its place."""
+    """Return what is a part's own of its values, `(height, width, channels)`, and its place."""
     rows, columns = place
     own = values[
         rows.first - rows.start : rows.last - rows.start,
@@ -141,11 +139,11 @@ def cut(picture: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
 
 
 def own_cells(rows: Span, columns: Span, size: tuple[int, int], level: int) -> np.ndarray:
-    """How much each cell of a tile counts: its share in the picture if it is its own, else zero.
+    """How much each cell of a part counts: its share in the picture if it is its own, else zero.
 
     Args:
-        rows: Where the tile is.
-        columns: Where the tile is.
+        rows: Where the part is.
+        columns: Where the part is.
         size: The picture's height and width.
         level: The level of the features.
 

@@ -120,10 +120,7 @@ def coloring(
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, equation 3.
     """
-    nothing = jnp.zeros((), covariance.dtype)
-    return look_up("solver", solver, root)(
-        covariance, jnp.zeros_like(covariance), _ROUNDING, nothing
-    )
+    return look_up("solver", solver, root)(covariance, None, _ROUNDING)
 
 
 def whiten_and_color(content: Moments, style: Moments, *, solver: str = "eigh") -> AffineMap:
@@ -295,6 +292,4 @@ def _whitening(
 ) -> Float[Array, "*sets channels channels"]:
     if rounding is None:
         rounding = _ROUNDING if residue is None else _RESIDUAL_ROUNDING
-    residue = jnp.zeros_like(covariance) if residue is None else residue
-    inverse = look_up("solver", solver, inverse_root)
-    return inverse(covariance, residue, rounding, jnp.asarray(floor, covariance.dtype))
+    return look_up("solver", solver, inverse_root)(covariance, residue, rounding, floor)

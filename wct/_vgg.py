@@ -19,8 +19,8 @@ from ._convert import Tensors, import_h5py, read_encoder, widths_of
 from ._errors import WeightsError
 from ._models import (
     CARD,
+    DOWNLOADS,
     ENCODER,
-    PUBLISHED,
     Source,
     home,
     list_models,
@@ -33,7 +33,7 @@ def pull(name: str, *, progress: Any = False) -> bool:
     """Download the encoder of a model, unless it is there already.
 
     Args:
-        name: The model, one of `PUBLISHED`.
+        name: The model, one of `DOWNLOADS`.
         progress: A progress bar by pooch's protocol.
 
     Returns:
@@ -42,8 +42,8 @@ def pull(name: str, *, progress: Any = False) -> bool:
     Raises:
         WeightsError: It cannot be downloaded or written, or what is there already is damaged.
     """
-    if name not in PUBLISHED:
-        raise WeightsError(f"{name!r} cannot be pulled, only {', '.join(PUBLISHED)}")
+    if name not in DOWNLOADS:
+        raise WeightsError(f"{name!r} cannot be pulled, only {', '.join(DOWNLOADS)}")
     directory = home() / name
     if directory.exists():
         _check(directory)
@@ -51,7 +51,7 @@ def pull(name: str, *, progress: Any = False) -> bool:
     import_h5py()  # before 80 MB are downloaded in vain
     with _scratch() as scratch:
         file = scratch / "download.h5"
-        _download(PUBLISHED[name], file, progress)
+        _download(DOWNLOADS[name], file, progress)
         _, tensors = read_encoder(file)
         return _store(name, tensors, scratch)
 
@@ -82,7 +82,7 @@ def is_published(path: Path) -> bool:
     """Tell whether a file is one that can be pulled."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest() in {
-            source.md5 for source in PUBLISHED.values()
+            source.md5 for source in DOWNLOADS.values()
         }
 
 

@@ -12,20 +12,20 @@ from ._bands import no_rows
 from ._border import Size
 from ._buckets import to_bucket, to_cells
 from ._convolution import Layer
-from ._layers import stride
+from ._layers import CELL, stride
 from ._tiles import (
     Area,
     Span,
     band_at,
     bands,
     cut,
-    fit,
     halo,
-    in_cells,
     lead,
     own_cells,
     own_part,
+    place_in_cells,
     reach,
+    smallest_cover,
     smallest_tile,
     spans,
 )
@@ -73,7 +73,7 @@ class Walk:
         return self._places(level, lead(level), reach(level))
 
     def painted(self, level: int) -> list[list[Band]]:
-        """Return where the bands are that are repainted: features, at level 1 pixels."""
+        """Return where the bands are that are painted: of features, or at level 1 of pixels."""
         return self._places(level, 0, reach(level) * (2 if level == 1 else 1))
 
     def inside(self, columns: Sequence[Span], level: int) -> Size:
@@ -86,7 +86,7 @@ class Walk:
         if picture is None:
             return None
         rows, columns = place
-        return self._share([cut(picture, *in_cells((rows, each), level)) for each in columns])
+        return self._share([cut(picture, *place_in_cells((rows, each), level)) for each in columns])
 
     def own_cells(self, place: Band, level: int) -> Float[Array, "devices _ _"]:
         """Return how much each cell of these parts counts."""
@@ -103,7 +103,7 @@ class Walk:
                 span._replace(first=min(span.first, length), last=min(span.last, length))
                 for span, length in zip((place.rows, columns), size, strict=True)
             )
-            part, area = own_part(in_cells((rows, inside), level or 1), values)
+            part, area = own_part(place_in_cells((rows, inside), level or 1), values)
             if part.size:
                 yield part, area
 
@@ -119,11 +119,11 @@ class Walk:
     def _columns(self, level: int) -> list[list[Span]]:
         """Return where columns are, a device's each; those that are missing have nothing own."""
         width, margin = self.size[1], halo(level)
-        most = max(self._pixels // _ROWS // 16 * 16, smallest_tile(level))
+        most = max(self._pixels // _ROWS // CELL * CELL, smallest_tile(level))
         if to_bucket(width) <= most and self._devices == 1:
             return [[Span(0, to_bucket(width), 0, to_cells(width))]]
         most = min(most, to_cells(-(-width // self._devices)) + 2 * margin)
-        found = spans(width, fit(width, most, margin), margin)
+        found = spans(width, smallest_cover(width, most, margin), margin)
         nothing = found[-1]._replace(last=found[-1].first)
         found += [nothing] * (-len(found) % self._devices)
         return [found[i : i + self._devices] for i in range(0, len(found), self._devices)]
@@ -131,7 +131,7 @@ class Walk:
     def _places(self, level: int, first: int, behind: int) -> list[list[Band]]:
         columns = self._columns(level)
         most = self._pixels // _length(columns[0][0])
-        rows = bands(self.size[0], max(2 ** (most.bit_length() - 1), 16), first, behind)
+        rows = bands(self.size[0], max(2 ** (most.bit_length() - 1), CELL), first, behind)
         return [[Band(each, column) for each in rows] for column in columns]
 
     def _share(self, arrays: list[np.ndarray]) -> Any:

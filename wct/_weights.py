@@ -18,6 +18,7 @@ import safetensors.numpy
 from flax import nnx
 
 from ._errors import WeightsError
+from ._files import write_file
 from ._layers import LEVELS
 from ._models import (
     CARD,
@@ -102,6 +103,7 @@ def save_model(
 
     Raises:
         WeightsError: A weight is not finite, or too large for float16.
+        ImageError: A file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     networks = {ENCODER: model.encoder} if with_encoder else {}
@@ -116,11 +118,12 @@ def save_model(
             {key: value.astype(np.float16) for key, value in tensors.items()}
         )
         files[name] = hashlib.sha256(content).hexdigest()
-        _replace(directory / name, content)
+        write_file(content, directory / name, overwrite=True)
     card = {"name": model.name, "widths": list(model.encoder.widths), "files": files}
     if any(decoder.final_relu for decoder in model.decoders.values()):
         card["final_relu"] = True
-    _replace(directory / CARD, (json.dumps(card | dict(about or {}), indent=2) + "\n").encode())
+    text = json.dumps(card | dict(about or {}), indent=2) + "\n"
+    write_file(text.encode(), directory / CARD, overwrite=True)
 
 
 def named_tensors(network: Encoder | Decoder) -> Iterable[tuple[str, jax.Array]]:
@@ -150,12 +153,3 @@ def _fill(network: _Network, path: Path, sha256: str) -> _Network:
                 )
             setattr(layer, part, nnx.Param(jax.device_put(np.asarray(found, np.float32))))
     return network
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

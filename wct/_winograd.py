@@ -134,7 +134,7 @@ def _transform_back(
 ) -> Float[Array, "batch _ _ channels"]:
     """Write Aᵀ M A, and the bias, of a batch of rows and columns of tiles into the result.
 
-    So many of its rows and columns, to where that corner is.
+    `size` rows and columns of it are written, from `corner` on.
     """
     square = products.reshape(6, 6, *tiles, -1)
     half = lax.optimization_barrier(_combine(_AT, [square[:, i] for i in range(6)], 4))

@@ -1,9 +1,8 @@
-"""Writing image files that are whole or not there."""
+"""Writing image files: formats, and what they say besides pixels."""
 
 import contextlib
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +11,9 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from ._errors import ImageError
-from ._image import ABOUT, SRGB, is_deep, read_image, to_bytes
+from ._files import write_file
+from ._image import ABOUT, SRGB, is_deep, read_image
+from ._pixels import to_bytes
 from ._tiff import add_exif
 
 
@@ -30,6 +31,7 @@ SRGB_BYTES = b"".join(
 
 _JPEG_SEGMENT = 65_000
 _TIFF_SIZE = 4_000_000_000
+"""Bytes of pixels from which on a TIFF is a BigTIFF: what the other holds, nearly."""
 _SIDES = {"JPEG": 65_500, "WEBP": 16_383}
 _JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
 _TIFF = ("TIFF", {"compression": "tiff_deflate"})
@@ -77,8 +79,8 @@ def write_image(
         data = _encode(image, name, options)
     except Exception as error:  # Pillow's encoders, like its decoders, raise nearly anything
         raise ImageError(
-            f"Cannot write {_describe(target)}: this format does not allow for this picture "
-            f"({error}); try another one, such as png."
+            f"cannot write {_describe(target)}: this format does not allow for this picture "
+            f"({error}); try another one, such as png"
         ) from error
     if isinstance(target, str | os.PathLike):
         write_file(data, Path(target), overwrite=overwrite)
@@ -99,26 +101,10 @@ def find_format(
     suffix = (format or named).lower().removeprefix(".")
     if suffix not in _FORMATS:
         raise ImageError(
-            f"Cannot write {_describe(target)}: its format {suffix!r} is not one of "
-            f"{', '.join(_FORMATS)}; choose another one."
+            f"cannot write {_describe(target)}: its format {suffix!r} is not one of "
+            f"{', '.join(_FORMATS)}; choose another one"
         )
     return _FORMATS[suffix]
-
-
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Find out before the work whether a file can be written when it is done.
-
-    Raises:
-        ImageError: There is a file of that name and `overwrite` is not set, or no directory for it.
-    """
-    if path.is_dir():
-        raise ImageError(f"Cannot write {path}: it is a directory.")
-    if not overwrite and os.path.lexists(path):
-        raise _taken(path)
-    if not path.parent.is_dir():
-        raise ImageError(f"Cannot write {path}: there is no directory {path.parent}.")
-    if not os.access(path.parent, os.W_OK):
-        raise ImageError(f"Cannot write {path}: no file can be made in {path.parent}.")
 
 
 def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
@@ -130,16 +116,9 @@ def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
     name, _ = find_format(path)
     if max(size) > _SIDES.get(name, max(size)):
         raise ImageError(
-            f"Cannot write {_describe(path)}: a side of {max(size)} pixels is more than "
-            f"{_SIDES[name]}, the most that {name} can hold; choose tiff or png."
+            f"cannot write {_describe(path)}: a side of {max(size)} pixels is more than "
+            f"{_SIDES[name]}, the most that {name} can hold; choose tiff or png"
         )
-
-
-def _taken(path: Path) -> ImageError:
-    return ImageError(
-        f"{path} exists already; choose another name, "
-        "or allow for replacing it (overwrite=True, --overwrite)."
-    )
 
 
 def _describe(target: object) -> str:
@@ -183,50 +162,3 @@ def _to_profile(image: Image.Image, profile: bytes | None) -> tuple[Image.Image,
             assert converted is not None
             return converted, profile
     return image, SRGB_BYTES
-
-
-def write_file(data: bytes, path: Path, *, overwrite: bool) -> None:
-    """Write a file that is whole or not there; raises what `new_file` does."""
-    with new_file(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
-
-
-@contextlib.contextmanager
-def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a name beside `path` to write to, and rename it when all is written.
-
-    Raises:
-        ImageError: The file exists and `overwrite` is not set, or it cannot be written.
-    """
-    temporary = path.parent / f".wct-{os.urandom(8).hex()}.tmp"
-    try:
-        temporary.touch(exist_ok=False)
-        yield temporary
-        if overwrite:
-            temporary.replace(path)
-        else:
-            _claim(temporary, path)
-    except FileExistsError as error:
-        raise _taken(path) from error
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = f"there is no directory {path.parent}" if missing else error.strerror or error
-        raise ImageError(f"Cannot write {path}: {reason}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _claim(temporary: Path, path: Path) -> None:
-    """Give a complete file its name, unless that is taken; no other process can come between."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:  # no hard links here (FAT, some network drives): take the name, then fill it
-        path.touch(exist_ok=False)
-        try:
-            temporary.replace(path)
-        except BaseException:
-            path.unlink()
-            raise

@@ -12,7 +12,7 @@ import wct
 from training import bank
 from wct import _demo
 from wct._drawn import draw_style
-from wct._image import to_bytes
+from wct._pixels import to_bytes
 from wct._scene import draw_scene
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from skimage.data import astronaut, coffee
 
 
 def pictures(size):
-    from wct._image import resize
+    from wct._pixels import resize
 
     found = [coffee()[:, 100:500], astronaut()]
     return [resize(each.astype(np.float32) / 255, (size, size)) for each in found]

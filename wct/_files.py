@@ -1,0 +1,91 @@
+"""Files that are whole or not there, and never silently replaced."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ._errors import ImageError, WctError
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Find out before the work whether a file can be written when it is done.
+
+    Raises:
+        ImageError: There is a file of that name and `overwrite` is not set, or no directory for it.
+    """
+    if path.is_dir():
+        raise ImageError(f"cannot write {path}: it is a directory")
+    if not overwrite and os.path.lexists(path):
+        raise _taken(path)
+    if not path.parent.is_dir():
+        raise ImageError(f"cannot write {path}: there is no directory {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ImageError(f"cannot write {path}: no file can be made in {path.parent}")
+
+
+def write_file(data: bytes, path: Path, *, overwrite: bool) -> None:
+    """Write a file that is whole or not there; raises what `new_file` does."""
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a name beside `path` to write to, and rename it when all is written.
+
+    Raises:
+        ImageError: The file exists and `overwrite` is not set, or it cannot be written.
+    """
+    temporary = path.parent / f".wct-{os.urandom(8).hex()}.tmp"
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _claim(temporary, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
+    except OSError as error:
+        reason = error.strerror or error
+        if not path.parent.is_dir():
+            reason = f"there is no directory {path.parent}"
+        raise ImageError(f"cannot write {path}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _taken(path: Path) -> ImageError:
+    return ImageError(
+        f"{path} exists already; choose another name, "
+        "or allow for replacing it (overwrite=True, --overwrite)"
+    )
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give a complete file its name, unless that is taken; no other process can come between."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here (FAT, some network drives): take the name, then fill it
+        path.touch(exist_ok=False)
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in.
+
+    Raises:
+        WctError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WctError(f"cannot make the folder {path}: {error.strerror or error}") from error
