@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -166,14 +167,23 @@ def test_a_dash_reads_standard_input_and_writes_standard_output(folder, tiny_dir
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("output", ["-", "out.png"])
-def test_a_full_standard_output_is_one_line(folder, tiny_directory, output):
+@pytest.mark.parametrize("what", ["picture", "path", "--version", "--help"])
+def test_a_full_standard_output_is_one_line(folder, tiny_directory, what):
+    arguments = ["stylize", "photo.jpg", "art.png", "--levels", "1", "--model", str(tiny_directory)]
+    written = {"picture": [*arguments, "-o", "-"], "path": [*arguments, "-o", "out.png"]}
+    command = [sys.executable, "-m", "wct", *written.get(what, [what])]
     with Path("/dev/full").open("w") as full:
-        arguments = ("photo.jpg", "art.png", "--levels", "1", "--model", tiny_directory)
-        command = [sys.executable, "-m", "wct", "stylize", *map(str, arguments), "-o", output]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr == "Error: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_empty_standard_input_is_one_line(folder, closed):
+    command = f"{shlex.quote(sys.executable)} -m wct stylize - art.png {'<&-' if closed else ''}"
+    done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == 1
+    assert done.stderr == b"Error: there is nothing on standard input: give it a picture's file\n"
 
 
 @pytest.mark.parametrize("name", ["style", "texture"])

@@ -128,6 +128,18 @@ def test_masks_of_any_kind_and_size(tmp_path):
         assert np.abs(found - LEFT).mean() < 0.02
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_what_is_transparent_is_black(mode, tmp_path):
+    """As of a shape that was cut out: white, and around it white that is not seen."""
+    shape = Image.fromarray(np.uint8(255 * LEFT))
+    mask = Image.new("RGBA", shape.size, "white")
+    mask.putalpha(shape)
+    mask = mask.convert("P" if mode == "PA" else mode)
+    mask.save(tmp_path / "mask.png")
+    for given in (mask, tmp_path / "mask.png"):
+        np.testing.assert_allclose(read_mask(given, (HEIGHT, WIDTH)), LEFT, atol=1 / 255)
+
+
 DEEP = np.linspace(0, 1, 128).reshape(1, 128)
 
 
@@ -227,7 +239,7 @@ def test_what_cannot_be_done(tiny, tmp_path):
         (ImageError, "not NaN", {"masks": [LEFT, np.where(LEFT == 1, np.nan, LEFT)]}),
         (ImageError, "from 0 to 1", {"masks": [LEFT, 2 * LEFT]}),
         (ImageError, "largest is 1: make it bool", {"masks": [LEFT, np.uint8(LEFT)]}),
-        (ImageError, "mask of 48 × 112 .* does not fit", {"masks": [LEFT, LEFT[:48]]}),
+        (ImageError, "mask 112 pixels wide and 48 high does not fit", {"masks": [LEFT, LEFT[:48]]}),
         (ImageError, r"array \(height, width\)", {"masks": [LEFT, CONTENT]}),
         (
             ImageError,

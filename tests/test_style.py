@@ -105,8 +105,17 @@ def test_a_style_file_stands_for_its_picture(tiny, styles, tmp_path):
     np.testing.assert_array_equal(by_file, by_picture)
 
 
+def test_equal_styles_are_equal_files(styles, tmp_path):
+    """Again and again: safetensors by itself writes what is said of tensors in any order."""
+    for number in range(20):
+        styles[0].save(tmp_path / f"{number}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    with safetensors.safe_open(tmp_path / "0.safetensors", "numpy") as file:
+        assert sorted(file.metadata()) == ["format", "model"]
+
+
 def test_a_bank_is_no_style(tiny, styles):
-    with pytest.raises(WctError, match="a bank of several styles: give one"):
+    with pytest.raises(WctError, match="a bank of several styles: give a single one"):
         wct.stylize(picture(SIZE, SIZE, 4), stack_styles(styles), model=tiny)
 
 

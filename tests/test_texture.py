@@ -91,3 +91,8 @@ def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, exhaust):
     monkeypatch.setattr("wct._tiled.repaint_tiles", exhaust)
     with pytest.raises(WctError, match=r"out of memory: .*--memory"):
         wct.texture(STYLE, (32, 32), model=tiny, **QUICK)
+
+
+def test_a_texture_that_needs_more_memory_is_refused_at_once(tiny):
+    with pytest.raises(WctError, match="300000 wide and 200000 high needs"):
+        wct.texture(picture(32, 32, 1), (200_000, 300_000), model=tiny)

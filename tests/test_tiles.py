@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import wct
-from wct import _memory, _styles
+from wct import _memory, _styles, _texture
 from wct._errors import ImageError, WctError
 from wct._layers import layer_names, stride
 from wct._memory import choose_tile, read_memory
@@ -29,12 +29,12 @@ from wct._tiles import (
     Span,
     bands,
     cut,
-    fit,
     full_halo,
     halo,
     lead,
     own_cells,
     reach,
+    smallest_cover,
     smallest_tile,
     spans,
 )
@@ -95,7 +95,7 @@ def test_spans_cover_an_axis(length, more, halo):
 def test_tiles_that_fit_are_as_few_and_smaller(length, more, halo):
     most = 2 * halo + more
     count = len(spans(length, most, halo))
-    found = fit(length, most, halo)
+    found = smallest_cover(length, most, halo)
     assert found <= most
     assert found % 16 == 0 or found == most
     assert len(spans(length, found, halo)) == count
@@ -285,7 +285,7 @@ def test_a_large_style_is_read_in_tiles(tiny, monkeypatch):
     painting = picture(*LARGE, 2)
     wanted = tiny.read_style(painting)
     monkeypatch.setattr(_memory, "_PROGRAM", 0.0)
-    memory = _memory._in_tiles(250 * 250, tiny.encoder.widths) + 14 * painting.size / 3
+    memory = _memory._needed(_memory._TILE, 250 * 250, tiny.encoder.widths) + 14 * painting.size / 3
     found = wct.read_style(painting, style_size=1000, memory=memory, model=tiny)
     scale = np.abs(wanted.levels[4].covariance).max()
     np.testing.assert_allclose(
@@ -310,7 +310,8 @@ def test_a_large_texture_is_made_in_tiles(tiny, monkeypatch):
     wanted = np.int16(run())
     monkeypatch.setattr(_memory, "_PROGRAM", 0.0)
     monkeypatch.setattr(_memory, "_MOST", SMALL_TILE)
-    memory = _memory._in_tiles(97 * 97, tiny.encoder.widths) + 14 * 144 * 176
+    held = _texture._HELD * 144 * 176
+    memory = _memory._needed(_memory._TILE, 97 * 97, tiny.encoder.widths) + held
     found = np.int16(run(memory=memory))
     assert np.abs(found - wanted).max() <= 1
 
@@ -523,7 +524,7 @@ def test_tiles_are_chosen_by_the_budget():
     assert choose((4000, 4000), vgg, budget=40e9) is None
     assert choose((1900, 1900), lite, budget=3e9, masks=2) is None
     assert choose((1900, 1900), lite, budget=3e9, masks=3) is not None
-    with pytest.raises(WctError, match=r"4000 × 4000 pixels needs 0\.9 GB .* 0\.5 GB are allowed"):
+    with pytest.raises(WctError, match=r"4000 wide and 4000 high needs 0\.84 GB .* 0\.50 GB are"):
         choose((4000, 4000), vgg, budget=0.5e9)
 
 

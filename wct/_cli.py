@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -34,20 +35,30 @@ from ._write import find_format, write_image
 class _Group(click.Group):
     """Shows an error that the user can mend as one line, and exits with status 1."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _in_one_line():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _in_one_line():
             return super().invoke(ctx)
-        except WctError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
-        except OSError as error:
-            if error.filename is not None:
-                raise click.ClickException(f"{error.filename}: {error.strerror}") from error
-            # Of standard output, then.
-            if error.errno != errno.EPIPE:  # that is click's
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written
-                reason = error.strerror or error
-                raise click.ClickException(f"cannot write the output: {reason}") from error
-            raise
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except WctError as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+    except OSError as error:
+        if error.filename is not None:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+        # Of standard output, then.
+        if error.errno != errno.EPIPE:  # that is click's
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written
+            reason = error.strerror or error
+            raise click.ClickException(f"cannot write the output: {reason}") from error
+        raise
 
 
 _weights = argument_of(
@@ -71,6 +82,8 @@ def main() -> None:
     """Repaint any picture in the style of any other."""
     keep_memory()
     _collect_seldom()
+    # Where programs cannot be kept, they are compiled again.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     if threading.current_thread() is threading.main_thread():  # else it cannot be done, nor need be
         signal.signal(signal.SIGTERM, _exit)
 
@@ -357,7 +370,12 @@ def _read_once(*sources: str) -> None:
 
 
 def _source(argument: str) -> str | IO[bytes]:
-    return io.BytesIO(sys.stdin.buffer.read()) if argument == "-" else argument
+    if argument != "-":
+        return argument
+    data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    if not data:
+        raise click.ClickException("there is nothing on standard input: give it a picture's file")
+    return io.BytesIO(data)
 
 
 @contextlib.contextmanager

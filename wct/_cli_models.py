@@ -63,7 +63,7 @@ def import_(path: Path, name: str | None) -> None:
 def list_(as_json: bool) -> None:
     """List the models that there are.
 
-    Of each, its name, widths, levels, size and directory, and what is wrong with it.
+    Of each, its name, widths, levels, size and directory, and what it lacks.
 
     Example: wct models list --json
     """

@@ -37,8 +37,8 @@ def read_mask(
     height, width = values.shape
     if abs(height * size[1] - width * size[0]) > max(height, width, *size):
         raise ImageError(
-            f"a mask of {height} × {width} pixels does not fit a picture of {size[0]} × {size[1]}: "
-            "give one of the same proportions"
+            f"a mask {width} pixels wide and {height} high does not fit a picture {size[1]} wide "
+            f"and {size[0]} high: give one of the same proportions"
         )
     return resize(values, size)
 
@@ -133,6 +133,9 @@ def _grey(mask: MaskLike, allow_large: bool) -> Float[np.ndarray, "height width"
         if is_deep(image):
             with reading(mask):
                 return deep_grey(image)
+        if image.has_transparency_data:  # what is transparent is black
+            black = Image.new("RGBA", image.size, "black")
+            image = Image.alpha_composite(black, image.convert("RGBA"))
         return _from_bytes(np.asarray(image.convert("L")))
     mask = np.asarray(mask)
     if mask.ndim != 2 or 0 in mask.shape:

@@ -94,8 +94,8 @@ def choose_tile(
             return side
     needed = _needed(_TILE, least * least, widths) + at_rest
     raise WctError(
-        f"a picture of {size[0]} × {size[1]} pixels needs {ceil(needed / 1e8) / 10} GB of memory, "
-        f"and {budget / 1e9:.1f} GB are allowed: allow more (memory=, --memory)"
+        f"a picture {size[1]} wide and {size[0]} high needs {ceil(needed / 1e7) / 100} GB of "
+        f"memory, and {budget / 1e9:.2f} GB are allowed: allow more (memory=, --memory)"
     )
 
 

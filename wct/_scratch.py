@@ -48,7 +48,7 @@ class Scratch:
                 return array
         except OSError as error:
             raise WctError(
-                f"no room for {size / 1e9:.1f} GB of intermediate pictures in {folder} "
+                f"no room for {size / 1e9:.3f} GB of intermediate pictures in {folder} "
                 f"({error.strerror or error}): choose another place (scratch=, --scratch or TMPDIR)"
             ) from error
 

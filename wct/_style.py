@@ -5,6 +5,7 @@ the symmetric Σ^(1/2) what is not above the diagonal, row by row, in float16. R
 would cost ten times as much, as its entries are squares.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,7 @@ class Style:
                 tensors[f"level{level}.covariance"] = np.asarray(moments.covariance, np.float32)
         about = {"format": _FORMAT, "model": self.model}
         content = safetensors.numpy.save(tensors, metadata=about)
-        write_file(content, Path(path), overwrite=overwrite)
+        write_file(_in_order(content), Path(path), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Style":
@@ -160,6 +161,16 @@ def _make_ready(levels: list[Moments], solver: str | None) -> list[Moments]:
     return [
         replace(moments, root=coloring(moments.covariance, solver=solver)) for moments in levels
     ]
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: equal styles are to be equal files."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:

@@ -96,7 +96,8 @@ class StyleReader:
             elif mask is None:
                 found = picture if isinstance(picture, Style) else Style.load(cast("str", picture))
                 if found.levels[0].mean.ndim > 1:
-                    raise WctError("this is a bank of several styles: give one of them")
+                    name = "this" if isinstance(picture, Style) else str(picture)
+                    raise WctError(f"{name} is a bank of several styles: give a single one")
             else:
                 raise WctError("a style's mask selects a part of its picture: give that, no Style")
             styles.append(found)

@@ -13,7 +13,7 @@ from ._errors import WctError
 from ._layers import CELL
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
-from ._pixels import to_bytes
+from ._pixels import strips, to_bytes
 from ._styles import StyleReader
 from ._tiles import full_halo
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # they import jax, which takes seconds
     from ._style import Style
     from ._styles import StyleLike
     from ._stylizer import Stylizer
+
+_HELD = 28
+"""Bytes held for each pixel in bands: the noise and what becomes of it, as floats."""
 
 
 def texture(
@@ -83,28 +86,38 @@ def texture(
     check_levels(levels)
     stylizer = find_stylizer(model)
     budget = read_memory(memory)
-    mixed = StyleReader(stylizer, style_size, budget).mix(style, weights)
-    pixels = np.random.default_rng(seed).uniform(size=(height, width, 3)).astype(np.float32)
     recipe = Recipe(1.0, levels=tuple(levels), transform=transform)
     margin = sum(map(full_halo, levels)) if seamless else 0
+    whole = height + 2 * margin, width + 2 * margin
+    tile = choose_tile(whole, stylizer.encoder.widths, recipe.levels, budget, None, _HELD)
+    mixed = StyleReader(stylizer, style_size, budget).mix(style, weights)
+    pixels = _noise(height, width, seed)
     for number in range(passes):
-        around = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
+        if margin:
+            pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
         with telling():
-            result = _repaint(stylizer, around, mixed, recipe, budget)
-        pixels = result[margin : margin + height, margin : margin + width]
+            pixels = _repaint(stylizer, pixels, mixed, recipe, tile)
+        pixels = pixels[margin : margin + height, margin : margin + width]
         if progress is not None:
             progress((number + 1) / passes)
     return Image.fromarray(to_bytes(pixels))
 
 
+def _noise(height: int, width: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    pixels = np.empty((height, width, 3), np.float32)
+    for rows in strips(height):
+        pixels[rows] = generator.uniform(size=pixels[rows].shape)
+    return pixels
+
+
 def _repaint(
-    stylizer: Stylizer, pixels: np.ndarray, style: Style, recipe: Recipe, budget: float
+    stylizer: Stylizer, pixels: np.ndarray, style: Style, recipe: Recipe, tile: int | None
 ) -> np.ndarray:
     import jax
 
     from ._tiled import repaint_into
 
-    tile = choose_tile(pixels.shape[:2], stylizer.encoder.widths, recipe.levels, budget)
     if tile is None:
         return np.asarray(stylizer(jax.device_put(pixels[None]), style, recipe))[0]
     result = np.empty_like(pixels)
