@@ -241,10 +241,10 @@ def test_an_output_that_cannot_be_made(folders, tiny):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"seed": 1}, "was begun with another seed"),
-        ({"alpha": 0.5, "format": "jpg"}, "was begun with another alpha, suffix"),
-        ({"preset": "paper"}, "was begun with another recipe"),
-        ({"sidecars": ["*_mask.png"]}, "was begun with another sidecars"),
+        ({"seed": 1}, r"was begun with other settings \(seed\)"),
+        ({"alpha": 0.5, "format": "jpg"}, r"was begun with other settings \(alpha, suffix\)"),
+        ({"preset": "paper"}, r"was begun with other settings \(recipe\)"),
+        ({"sidecars": ["*_mask.png"]}, r"was begun with other settings \(sidecars\)"),
     ],
 )
 def test_other_settings_need_another_folder(folders, tiny, options, words):

@@ -280,8 +280,8 @@ def _claimed(
     changed = [name for name, value in json.loads(written).items() if there.get(name) != value]
     if changed:
         raise WctError(
-            f"{target} was begun with another {', '.join(changed)}: choose another folder, or the "
-            f"settings in {path}"
+            f"{target} was begun with other settings ({', '.join(changed)}): choose another "
+            f"folder, or the settings in {path}"
         )
     lock = FileLock(target / (".lock" if shard is None else f".lock-{shard[0]}-of-{shard[1]}"))
     try:

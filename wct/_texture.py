@@ -67,7 +67,7 @@ def texture(
     Raises:
         ImageError: A picture cannot be read, or an array is not one.
         WeightsError: There is no such model, or it is incomplete or damaged.
-        WctError: Another argument is out of range.
+        WctError: Another argument is out of range, or there is too little memory.
 
     References:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.3.
