@@ -193,6 +193,12 @@ def test_standard_input_is_read_once(name):
     assert "only one picture can be read from standard input" in result.stderr
 
 
+def test_without_docstrings_there_is_no_help_but_all_else(folder, tiny_directory):
+    command = ["-m", "wct", "stylize", "photo.jpg", "art.png", "--model", str(tiny_directory)]
+    subprocess.run([sys.executable, "-OO", *command, "-o", "out.png"], check=True)
+    Image.open("out.png").verify()
+
+
 def test_help_and_version_do_not_wait_for_jax():
     script = (
         "import sys, wct._cli as cli\n"

@@ -1,3 +1,4 @@
+import inspect
 from types import SimpleNamespace
 
 import jax
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wct import _moments
+from wct._errors import WctError
 from wct._moments import Moments, map_moments, merge_moments, moments
 
 # Few shapes, as each is compiled: one vector, one channel, fewer vectors than channels, batches.
@@ -286,3 +288,15 @@ def test_gradients_where_weights_are_wider_than_features():
     features, weights = jnp.ones((6, 6, 4), jnp.bfloat16), jnp.ones((6, 6), jnp.float32)
     variance = lambda f: moments(f, weights).covariance.astype(jnp.float32).sum()  # noqa: E731
     np.testing.assert_array_equal(jax.grad(variance)(features), np.zeros((6, 6, 4)))
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (2, 5, 4, 0)])
+def test_no_features_have_no_moments(shape):
+    with pytest.raises(WctError, match="features must be floats of shape"):
+        moments(jnp.zeros(shape))
+
+
+def test_features_are_floats():
+    unchecked = inspect.unwrap(moments)  # the tests' annotations would refuse them before
+    with pytest.raises(WctError, match=r"not uint8 of \(4, 5, 3\)"):
+        unchecked(jnp.ones((4, 5, 3), jnp.uint8))

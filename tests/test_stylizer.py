@@ -518,6 +518,7 @@ def test_patches_are_for_levels_that_run(tiny, style):
 WIDE = """
 import jax
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 import numpy as np
 import wct
 stylizer = wct.Stylizer.from_pretrained()

@@ -31,11 +31,11 @@ class Numbers(click.ParamType):
 def argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -> Callable:
     """A click option with the default of a function's argument and its docstring's first sentence.
 
-    So a default and its help are written once.
+    So a default and its help are written once. Without docstrings (`python -OO`) there is no help.
     """
     section = (inspect.getdoc(function) or "").partition("Args:\n")[2].partition("\n\n")[0]
     entries = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE))
-    sentence = re.split(r"(?<=\.)\s", entries[name], maxsplit=1)[0]
+    sentence = re.split(r"(?<=\.)\s", entries.get(name, ""), maxsplit=1)[0]
     default = inspect.signature(function).parameters[name].default
     if isinstance(default, tuple):
         default = ",".join(map(str, default))

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ._errors import WctError
+
 Wide = Callable[[Array], Array]
 Parts = tuple[Array, Array, Array, Array]
 
@@ -54,7 +56,15 @@ def moments(
 
     Returns:
         One set of moments for each index of the leading axes. Of no weight at all, they are zero.
+
+    Raises:
+        WctError: The features are no floats, or there are none.
     """
+    if not jnp.issubdtype(features.dtype, jnp.floating) or 0 in features.shape[-3:]:
+        raise WctError(
+            "features must be floats of shape (…, height, width, channels), none of them zero, not "
+            f"{features.dtype} of {features.shape}"
+        )
     if weights is None:
         weights = jnp.ones(features.shape[-3:-1], features.dtype)
     return Moments(*_moments(features, jnp.broadcast_to(weights, features.shape[:-1])))

@@ -112,7 +112,7 @@ def _filters(
 ) -> Float[Array, "3 3 channels patches"]:
     """Style patches of these numbers, each divided by its norm."""
     row, column = _corner(style, numbers)
-    offsets = jnp.arange(_SIDE)
+    offsets = jnp.arange(_SIDE, dtype=jnp.int32)
     patches = style[
         row[:, None, None] + offsets[None, :, None], column[:, None, None] + offsets[None, None]
     ]

@@ -84,7 +84,7 @@ def whitening(
 
     Args:
         covariance: Symmetric positive semidefinite Σ = E D Eᵀ.
-        floor: A variance, in units of Σ, that counts as none.
+        floor: A variance, in units of Σ, that counts as none. Derivatives are by Σ alone.
         solver: `"eigh"`, the eigendecomposition, or `"newton-schulz"`, an iteration of matrix
             products, which suits GPUs.
 
