@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ._errors import WctError
+from ._files import reading_file
 from ._mixing import stack_styles
 from ._style import Style
 from ._styles import StyleReader
@@ -107,10 +108,8 @@ def open_bank(
 
 
 def _size(path: Path) -> int:
-    try:
+    with reading_file(path):
         return path.stat().st_size
-    except OSError as error:
-        raise WctError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _load(path: Path) -> Style:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ._errors import ImageError, WctError
-from ._files import make_folder, write_file
+from ._files import make_folder, new_file, reading_file, write_file
 from ._loaded import find_stylizer
 from ._local import Files, Job, repaint_here
 from ._manifest import Manifest, Record, finished, is_manifest
@@ -306,9 +307,8 @@ def _copy(origin: Path, copy: Path) -> None:
     """Copy a file that is not there yet."""
     if copy.exists():
         return
-    try:
-        data = origin.read_bytes()
-    except OSError as error:
-        raise WctError(f"cannot read {origin}: {error.strerror}") from error
     make_folder(copy.parent)
-    write_file(data, copy, overwrite=True)
+    with reading_file(origin):
+        source = origin.open("rb")
+    with source, new_file(copy, overwrite=True) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(source, file)

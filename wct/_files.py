@@ -8,6 +8,19 @@ from pathlib import Path
 from ._errors import ImageError, WctError
 
 
+@contextlib.contextmanager
+def reading_file(path: Path) -> Iterator[None]:
+    """Say in one line that a file cannot be read.
+
+    Raises:
+        WctError: It cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WctError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Find out before the work whether a file can be written when it is done.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ._errors import WctError
+from ._files import reading_file
 
 _NAME = "manifest"
 _NAMES = re.compile(_NAME + r"(-\d+-of-\d+)?\.jsonl")
@@ -105,10 +106,8 @@ def is_manifest(name: str) -> bool:
 
 
 def _read(path: Path) -> Iterator[Record]:
-    try:
+    with reading_file(path):
         lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
-    except OSError as error:
-        raise WctError(f"cannot read {path}: {error.strerror or error}") from error
     for number, line in enumerate(lines, start=1):
         if not line.endswith("\n"):
             return  # another process is writing it
