@@ -231,14 +231,24 @@ import wct
 model, styles, source = sys.argv[1:]
 stylizer, bank = wct.Stylizer.from_pretrained(model), wct.Style.load(styles)
 images = np.load(source)
-mesh = jax.make_mesh((2,), ("batch",), (AxisType.Auto,))
-shared = jax.device_put(images, NamedSharding(mesh, PartitionSpec("batch")))
 recipe = wct.Recipe(1.0, levels=(1,), transform="ot", solver="newton-schulz")
-run = jax.jit(lambda *given: wct.augment(*given, stylizer=stylizer, recipe=recipe))
-found = run(jax.random.key(0), shared, bank)
-assert found.sharding.shard_shape(found.shape)[0] == len(images) // 2, found.sharding
-np.testing.assert_allclose(found, run(jax.random.key(0), images, bank), atol=1e-4)
-assert np.abs(np.asarray(found) - images).max() > 0.01
+style = jax.tree.map(lambda values: values[0], bank)
+key = jax.random.key(0)
+augment = lambda images, bank, stylizer: wct.augment(
+    key, images, bank, stylizer=stylizer, recipe=recipe
+)
+repaint = lambda images, _, stylizer: stylizer(images, style, recipe)
+change = jax.grad(lambda *given: augment(*given).sum())
+run = jax.jit(lambda *given: [each(*given) for each in (augment, repaint, change)])
+wanted = run(images, bank, stylizer)
+for kind in AxisType.Auto, AxisType.Explicit:
+    mesh = jax.make_mesh((2,), ("batch",), (kind,))
+    shared = jax.device_put(images, NamedSharding(mesh, PartitionSpec("batch")))
+    found = run(shared, *jax.device_put((bank, stylizer), NamedSharding(mesh, PartitionSpec())))
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.sharding.shard_shape(ours.shape)[0] == len(images) // 2, ours.sharding
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        assert np.abs(np.asarray(ours) - images).max() > 0.01
 """
 
 

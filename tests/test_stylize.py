@@ -1,3 +1,4 @@
+import inspect
 import io
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import wct
 from wct._errors import ImageError, WctError, WeightsError
 from wct._recipe import PRESETS, Recipe
 from wct._refine import refine
+from wct._stylize import Options
 
 # Pictures of few canvases; see test_stylizer.py.
 CONTENT = np.rint(picture(12, 15, 1) * 255).astype(np.uint8)
@@ -246,3 +248,10 @@ def test_inputs_are_left_as_they_were(tiny):
     wct.stylize(content, painting, model=tiny)
     np.testing.assert_array_equal(content, unit(CONTENT))
     np.testing.assert_array_equal(painting, unit(PAINTING))
+
+
+def test_type_checkers_are_told_of_every_option():
+    given = inspect.signature(wct.stylize).parameters.values()
+    named = [each for each in given if each.kind is each.KEYWORD_ONLY and each.name != "output"]
+    told = {name: kind.__forward_arg__ for name, kind in Options.__annotations__.items()}
+    assert told == {each.name: each.annotation for each in named}

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ._errors import WctError
 from ._loaded import load_bank, load_stylizer
+from ._meshes import shard_alike
 from ._models import find_model
 from ._program import has_tracers
 from ._recipe import Recipe, Share
@@ -86,6 +87,23 @@ def augment(
     if bank.levels[0].mean.ndim != 2:
         raise WctError("the bank's moments need one leading axis: make it with stack_styles")
     recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
+
+    return shard_alike(
+        _repaint, images, key, bank, stylizer, probability, (low, high), mixing, recipe
+    )
+
+
+def _repaint(
+    images: Float[Array, "batch height width 3"],
+    key: Array,
+    bank: Style,
+    stylizer: Stylizer,
+    probability: Share,
+    ends: tuple[Share, Share],
+    mixing: Share,
+    recipe: Recipe,
+) -> Float[Array, "batch height width 3"]:
+    low, high = ends
 
     def repaint(place: Array, image: Array) -> Array:
         chance, strength, pick = jax.random.split(jax.random.fold_in(key, place), 3)

@@ -18,6 +18,7 @@ from ._level import (
     measure_picture,
     restyle,
 )
+from ._meshes import shard_alike
 from ._moments import Moments, moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere, is_usable
@@ -62,9 +63,8 @@ def repaint(
     tasks, left = _tasks(work, masks, patches), []
     for group in [tasks] if together else [[task] for task in tasks]:
         with reusing(left):
-            canvas = _repaint(
-                encoder, canvas, size, group, recipe.ridge, masks, recipe.transform, recipe.solver
-            )
+            run = partial(_repaint, transform=recipe.transform, solver=recipe.solver)
+            canvas = shard_alike(run, canvas, encoder, size, group, recipe.ridge, masks)
         yield canvas
 
 
@@ -92,8 +92,8 @@ def _tasks(
 
 @partial(compiled_elsewhere, static_argnames=("transform", "solver"))
 def _repaint(
-    encoder: Encoder,
     canvas: Float[Array, "batch height width 3"],
+    encoder: Encoder,
     size: Size,
     tasks: Sequence[_Task],
     ridge: Ridge,

@@ -98,8 +98,8 @@ class Encoder(nnx.Module):
     """
 
     def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs | None = None):
-        self.widths = tuple(widths)
-        self.layers = nnx.Dict(
+        self.widths: tuple[int, ...] = tuple(widths)
+        self.layers: nnx.Dict[Convolution] = nnx.Dict(
             {
                 name: Convolution(inputs, outputs, rngs=rngs)
                 for name, (inputs, outputs) in layer_channels(widths).items()
@@ -171,10 +171,10 @@ class Decoder(nnx.Module):
         final_relu: bool = False,
         rngs: nnx.Rngs | None = None,
     ):
-        self.level = level
-        self.final_relu = final_relu
+        self.level: int = level
+        self.final_relu: bool = final_relu
         channels = layer_channels(widths)
-        self.layers = nnx.Dict(
+        self.layers: nnx.Dict[Convolution] = nnx.Dict(
             {
                 name: Convolution(outputs, inputs, rngs=rngs)
                 for name in layer_names(level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from PIL import Image
 from ._color import check_colors, with_chroma_of
 from ._errors import WctError
 from ._files import check_target
-from ._image import ImageLike, Picture, read_image, read_size
+from ._image import ImageLike, Picture, Readable, SupportsArray, read_image, read_size
 from ._loaded import find_stylizer
 from ._memory import (
     DEFAULT_MEMORY,
@@ -38,6 +38,66 @@ if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not
     from ._style import Style
     from ._styles import StyleLike
     from ._stylizer import Stylizer
+
+
+class Options(TypedDict, total=False):
+    """What `stylize` takes by name, but for `output`, on which the type of its result depends."""
+
+    preset: str
+    weights: Sequence[float | Sequence[float]] | None
+    levels: Sequence[int] | None
+    detail: float | Sequence[float] | None
+    transform: str | None
+    ridge: float | None
+    solver: str | None
+    swap: Sequence[int] | None
+    colors: str
+    masks: Sequence[MaskLike] | None
+    style_masks: Sequence[MaskLike | None] | None
+    feather: float
+    refine: int
+    size: int | None
+    style_size: int
+    tile: int | None
+    memory: str | float
+    scratch: str | os.PathLike[str] | None
+    allow_large: bool
+    model: str | os.PathLike[str] | Stylizer
+    progress: Callable[[float], object] | None
+    overwrite: bool
+
+
+@overload
+def stylize(
+    content: str | os.PathLike[str] | Readable | Image.Image,
+    style: StyleLike | Sequence[StyleLike],
+    alpha: float | Sequence[float] | None = None,
+    *,
+    output: None = None,
+    **options: Unpack[Options],
+) -> Image.Image: ...
+
+
+@overload
+def stylize(
+    content: np.ndarray | SupportsArray,
+    style: StyleLike | Sequence[StyleLike],
+    alpha: float | Sequence[float] | None = None,
+    *,
+    output: None = None,
+    **options: Unpack[Options],
+) -> np.ndarray: ...
+
+
+@overload
+def stylize(
+    content: ImageLike,
+    style: StyleLike | Sequence[StyleLike],
+    alpha: float | Sequence[float] | None = None,
+    *,
+    output: str | os.PathLike[str],
+    **options: Unpack[Options],
+) -> None: ...
 
 
 def stylize(

@@ -48,10 +48,11 @@ class Stylizer(nnx.Module):
         *,
         mark: str | None = None,
     ):
-        self.name = name
-        self.mark = mark or name
-        self.encoder = encoder
-        self.decoders = nnx.Dict({f"decoder{decoder.level}": decoder for decoder in decoders})
+        self.name: str = name
+        self.mark: str = mark or name
+        self.encoder: Encoder = encoder
+        by_name = {f"decoder{decoder.level}": decoder for decoder in decoders}
+        self.decoders: nnx.Dict[Decoder] = nnx.Dict(by_name)
 
     @classmethod
     def from_pretrained(cls, model: str | os.PathLike[str] = "vgg19-lite") -> "Stylizer":
