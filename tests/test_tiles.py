@@ -484,14 +484,14 @@ def test_a_directory_that_cannot_be_used(tiny, tmp_path):
 @pytest.mark.parametrize("tile", [None, SMALL_TILE])
 def test_out_of_memory_is_one_line(tiny, monkeypatch, tile, exhaust):
     monkeypatch.setattr("wct._chain._repaint", exhaust)
-    monkeypatch.setattr("wct._tiled._paint", exhaust)
+    monkeypatch.setattr("wct._passes._paint", exhaust)
     content = picture(*SMALL, 1)
     with pytest.raises(WctError, match=r"out of memory: .*--memory"):
         wct.stylize(content, content, model=tiny, levels=(2,), tile=tile)
 
 
 def test_other_errors_are_not_taken_for_it(tiny, monkeypatch):
-    monkeypatch.setattr("wct._chain._repaint", lambda *_: 1 / 0)
+    monkeypatch.setattr("wct._chain._repaint", lambda *_, **__: 1 / 0)
     content = picture(*SMALL, 1)
     with pytest.raises(ZeroDivisionError):
         wct.stylize(content, content, model=tiny, levels=(2,))

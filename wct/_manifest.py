@@ -86,18 +86,15 @@ class Manifest:
             raise WctError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
-def finished(folder: Path) -> dict[str, str | None]:
-    """Return what all manifests of a folder tell of: the files that were made, and their sha256.
+def finished(folder: Path) -> set[str]:
+    """Return the files that were made by what all manifests of a folder tell.
 
     Raises:
         WctError: A manifest cannot be read.
     """
-    found = {}
-    for path in sorted(path for path in folder.iterdir() if is_manifest(path.name)):
-        for record in _read(path):
-            if record.output is not None:
-                found[record.output] = record.sha256
-    return found
+    manifests = sorted(path for path in folder.iterdir() if is_manifest(path.name))
+    records = (record for path in manifests for record in _read(path))
+    return {record.output for record in records if record.output is not None}
 
 
 def is_manifest(name: str) -> bool:
