@@ -25,7 +25,7 @@ from training.clock import Clock
 from training.data import Pictures, crop_batches, image_files
 from training.loop import train
 from training.objectives import Student, decoder_loss, distil_loss, fit_heads, restyle
-from training.phases import train_decoders
+from training.phases import distil, train_decoders
 from training.settings import Phase, SettingsError, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
 from training.teacher import equalize, load_teacher, redo, undo
@@ -410,10 +410,11 @@ def test_settings_name_a_missing_entry(tmp_path):
     [
         ("name", "= smoke", "Invalid value"),
         ("levels", "= [7]", "levels are some of 1 to 5"),
-        ("widths", "= [4, 6, 8]", "widths are five"),
-        ("batch", "= 0", "batch must be at least 1"),
+        ("widths", "= [4, 6, 8]", "widths are five integers"),
+        ("widths", "= [true, 6, 8, 8, 8]", "widths are five integers"),
+        ("batch", "= 0", "batch must be an integer, at least 1"),
         ("crop", "= 40", "crop must be a multiple of 16"),
-        ("steps", "= 0", "steps must be at least 1"),
+        ("steps", "= true", "steps must be an integer, at least 1"),
         ("warmup", "= 10_000", "warmup must be less than steps"),
     ],
 )
@@ -469,6 +470,14 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     assert list((killed / "samples").glob("*.png"))
     assert list((killed / "tensorboard").iterdir())
 
+    other = replace(load_settings(SMOKE).distil, learning_rate=1.0, checkpoint_every=1)
+    before = (killed / "model" / "model.json").read_bytes()
+    with pytest.raises(SettingsError, match=r"begun with other settings \(learning_rate\)"):
+        distil(replace(load_settings(SMOKE), distil=other), [pictures], killed.parent, teacher_file)
+    with pytest.raises(SettingsError, match=r"begun with other settings \(images\)"):
+        distil(load_settings(SMOKE), [pictures] * 2, killed.parent, teacher_file)
+    assert (killed / "model" / "model.json").read_bytes() == before
+
     decoders = run("decoders", SMOKE, "--images", pictures, "--run", tmp_path / "whole",
                    "--level", 2)  # fmt: skip
     assert decoders.returncode == 0, decoders.stderr
@@ -497,9 +506,13 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     for name, values in found.items():
         np.testing.assert_array_equal(values, expected[name])
 
-    shown = run("evaluate", tmp_path / "shipped", "--images", pictures, "--all", "--side", "64")
+    shown = run("evaluate", tmp_path / "shipped", "--images", pictures, "--side", "64",
+                "--styles", pictures, "--teacher", teacher_file, "--pairs", "1")  # fmt: skip
     assert shown.returncode == 0, shown.stderr
-    assert "relu2_1" in shown.stdout
+    reconstruction, explained, distances = shown.stdout.splitlines()
+    assert "relu2_1" in reconstruction
+    assert "relu5_1" in explained
+    assert "covariance" in distances
 
 
 @pytest.fixture(scope="module")
@@ -528,6 +541,19 @@ def test_reconstruction_is_the_mean_psnr(model, pictures):
         decoded = networks.decoders[1](networks.encoder(jnp.asarray(pixels)[None], 1)[0])[0]
         psnr.append(-10 * np.log10(np.mean((np.clip(decoded, 0, 1) - pixels) ** 2)))
     assert found["relu1_1"] == pytest.approx(np.mean(psnr), abs=1e-3)
+
+
+def test_pictures_too_small_for_the_deepest_level_are_enlarged(model, tmp_path):
+    Image.new("RGB", (24, 20), "teal").save(tmp_path / "small.png")
+    found = evaluate.reconstruction(model, tmp_path)
+    assert np.isfinite(list(found.values())).all()
+
+
+def test_style_is_not_measured_without_a_teacher(model, pictures):
+    shown = run("evaluate", model, "--images", pictures, "--styles", pictures)
+    assert shown.returncode == 2
+    assert "--styles needs --teacher" in shown.stderr
+    assert not shown.stdout
 
 
 def test_the_model_explains_itself(model, pictures):
@@ -614,6 +640,13 @@ def test_a_run_is_not_gone_on_from_with_other_networks(other, tmp_path):
     with pytest.raises(SettingsError, match="are of networks of other shapes"):
         go(**other)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_student_is_not_wider_than_its_teacher(tmp_path, pictures, teacher_file):
+    wide = replace(load_settings(SMOKE), widths=(8, 8, 10, 10, 12))
+    with pytest.raises(SettingsError, match=r"must not be more than the teacher's, \[8, 8, 10"):
+        distil(wide, [pictures], tmp_path, teacher_file)
+    assert not list(tmp_path.iterdir())
 
 
 def test_decoders_need_settings_of_the_models_widths(tmp_path, pictures):

@@ -137,9 +137,13 @@ def evaluate(
 ) -> None:
     """Print reconstruction PSNR a level, and how near results come to style and content."""
     from wct import Recipe
+    from wct._weights import load_model
 
     from .evaluate import explained, reconstruction, style_transfer
     from .teacher import load_teacher
+
+    if styles is not None and teacher is None:
+        raise click.UsageError("--styles needs --teacher: style is measured in VGG-19's features")
 
     def show(title: str, values: dict) -> None:
         click.echo(f"{title}: " + "  ".join(f"{key} {value:.3f}" for key, value in values.items()))
@@ -149,7 +153,9 @@ def evaluate(
         vgg = load_teacher(teacher)
         show("explained share", explained(model, vgg, images, everything=everything))
         if styles is not None:
-            recipe = preset or Recipe(alpha)
+            levels = sorted(load_model(model).decoders, reverse=True)
+            strength = None if preset else alpha
+            recipe = Recipe.preset(preset or "paper", levels=levels, alpha=strength)
             distances = style_transfer(
                 model, vgg, images, styles, pairs=pairs, recipe=recipe, everything=everything
             )

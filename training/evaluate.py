@@ -145,9 +145,11 @@ def _pictures(folder: Path, side: int | None, everything: bool) -> Iterator[np.n
     for file in image_files(folder, unseen=not everything):
         pixels = read_image(file).pixels
         height, width, _ = pixels.shape
-        if side is not None:
-            scale = side / min(height, width)
-            height, width = max(side, round(height * scale)), max(side, round(width * scale))
+        shorter = min(height, width)
+        wanted = max(shorter, _MULTIPLE) if side is None else side
+        if wanted != shorter:
+            scale = wanted / shorter
+            height, width = max(wanted, round(height * scale)), max(wanted, round(width * scale))
             pixels = resize(pixels, (height, width))
         yield pixels[: height - height % _MULTIPLE, : width - width % _MULTIPLE]
 

@@ -4,7 +4,10 @@ A phase that was interrupted goes on from its latest checkpoint when it is run a
 the same weights as one that was not.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
+from wct._files import make_folder, write_file
 from wct._networks import Decoder, Encoder
 from wct._weights import Model, load_decoders, load_model, save_model
 
-from .data import Pictures, crop_batches
+from .data import Pictures, crop_batches, image_files
 from .loop import has_checkpoint, train
 from .objectives import Head, Student, decoder_loss, distil_loss, fit_heads
 from .settings import Phase, Settings, SettingsError
@@ -52,6 +56,12 @@ def distil(
     phase = _phase(settings, "distil")
     directory = run / "distil"
     vgg = load_teacher(teacher)
+    if any(ours > theirs for ours, theirs in zip(settings.widths, vgg.widths, strict=True)):
+        raise SettingsError(
+            f"widths {list(settings.widths)} must not be more than the teacher's, "
+            f"{list(vgg.widths)}"
+        )
+    _claim(directory, settings, settings.levels, phase, images)
     pictures = Pictures.load(images, phase.crop)
     if has_checkpoint(directory):
         student = _blank_student(settings, vgg)
@@ -101,6 +111,9 @@ def train_decoders(
         SettingsError: The settings have no such table, or other widths than the model.
     """
     phase = _phase(settings, "decoders")
+    directory = run / "-".join(["decoders", *map(str, levels)])
+    wanted = levels or settings.levels
+    _claim(directory, settings, wanted, phase, images)
     pictures = Pictures.load(images, phase.crop)
     scales = None
     if teacher is not None:
@@ -118,8 +131,6 @@ def train_decoders(
             )
         original, ready = loaded.encoder, loaded.decoders
         encoder = original
-    directory = run / "-".join(["decoders", *map(str, levels)])
-    wanted = levels or settings.levels
     missing = [level for level in wanted if level not in ready]
     decoders = {str(level): ready[level] for level in wanted if level in ready}
     if missing and has_checkpoint(directory):
@@ -153,6 +164,38 @@ def _phase(settings: Settings, name: str) -> Phase:
     if phase is None:
         raise SettingsError(f"the settings of {settings.name!r} have no table [{name}]")
     return phase
+
+
+def _claim(
+    directory: Path,
+    settings: Settings,
+    levels: Sequence[int],
+    phase: Phase,
+    images: Sequence[Path],
+) -> None:
+    """Write down what a run is told that decides its weights.
+
+    Raises:
+        SettingsError: The run was begun with something else.
+    """
+    files = [file.relative_to(folder) for folder in images for file in image_files(folder)]
+    names = "\n".join(file.as_posix() for file in files)
+    told = {"widths": settings.widths, "levels": levels, **asdict(phase)}
+    told |= {"images": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()}
+    del told["checkpoint_every"], told["sample_every"]
+    written = json.dumps(told, indent=2)
+    path = directory / "settings.json"
+    if path.exists() and has_checkpoint(directory):
+        there = json.loads(path.read_text())
+        changed = [name for name, value in json.loads(written).items() if there.get(name) != value]
+        if changed:
+            raise SettingsError(
+                f"{directory} was begun with other settings ({', '.join(changed)}): go on with "
+                f"those in {path}, or give another --run"
+            )
+    elif jax.process_index() == 0:
+        make_folder(directory)
+        write_file(written.encode(), path, overwrite=True)
 
 
 def _start_crops(pictures: Pictures, phase: Phase) -> np.ndarray:

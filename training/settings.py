@@ -95,18 +95,22 @@ def load_settings(path: Path) -> Settings:
 
 def _check(settings: Settings) -> None:
     """Raise a `ValueError` if a value cannot be."""
-    if len(settings.widths) != len(LEVELS) or min(settings.widths) < 1:
-        raise ValueError("widths are five, at least 1 each")
+    if len(settings.widths) != len(LEVELS) or not all(_is_count(each) for each in settings.widths):
+        raise ValueError("widths are five integers, at least 1 each")
     if not settings.levels or not set(settings.levels) <= set(LEVELS):
         raise ValueError("levels are some of 1 to 5")
     for phase in filter(None, (settings.distil, settings.decoders)):
         for name in ("steps", "batch", "crop", "start_images", "checkpoint_every", "sample_every"):
-            if getattr(phase, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
+            if not _is_count(getattr(phase, name)):
+                raise ValueError(f"{name} must be an integer, at least 1")
         if phase.crop % CELL:
             raise ValueError(f"crop must be a multiple of {CELL}")
         if not 0 <= phase.warmup < phase.steps:
             raise ValueError("warmup must be less than steps")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
 
 
 def _phase(table: Any) -> Phase:
