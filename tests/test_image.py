@@ -196,6 +196,19 @@ def test_arrays_that_are_no_picture_are_refused(array, said):
     assert "\n" not in str(caught.value)
 
 
+def test_arrays_that_cannot_be_had_are_refused():
+    class Tensor:
+        dtype, shape = "torch.bfloat16", (4, 5, 3)
+
+        def __array__(self):
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+    with pytest.raises(
+        ImageError, match=r"an array of torch.bfloat16 and shape \(4, 5, 3\): .*Type"
+    ):
+        read_image(Tensor())
+
+
 @pytest.mark.parametrize("thing", [None, 3, [[0.0]], b"\x89PNG"])
 def test_things_that_are_no_picture_are_refused(thing):
     with pytest.raises(ImageError, match=f"{type(thing).__name__}.*path"):

@@ -247,6 +247,8 @@ def test_what_cannot_be_done(tiny, tmp_path):
             {"masks": [LEFT, tmp_path / "none.png"]},
         ),
         (WctError, "1 masks for 2 styles", {"masks": [LEFT]}),
+        (WctError, "masks must be a list, one for each style", {"masks": LEFT}),
+        (WctError, "masks must be a list, one for each style", {"masks": "left.png"}),
         (WctError, "1 style masks for 2 styles", {"style_masks": [LEFT]}),
         (WctError, "masks or weights", {"masks": [LEFT, LEFT], "weights": (0.5, 0.5)}),
     ]

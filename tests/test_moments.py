@@ -290,6 +290,14 @@ def test_gradients_where_weights_are_wider_than_features():
     np.testing.assert_array_equal(jax.grad(variance)(features), np.zeros((6, 6, 4)))
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_moments_of_numpys_features(kind):
+    features = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(kind)
+    np.testing.assert_allclose(
+        moments(features).covariance, np.cov(features.reshape(-1, 3).T), rtol=1e-5, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (2, 5, 4, 0)])
 def test_no_features_have_no_moments(shape):
     with pytest.raises(WctError, match="features must be floats of shape"):
@@ -300,3 +308,5 @@ def test_features_are_floats():
     unchecked = inspect.unwrap(moments)  # the tests' annotations would refuse them before
     with pytest.raises(WctError, match=r"not uint8 of \(4, 5, 3\)"):
         unchecked(jnp.ones((4, 5, 3), jnp.uint8))
+    with pytest.raises(WctError, match=r"not float32 of \(20, 3\)"):
+        unchecked(jnp.ones((20, 3)))

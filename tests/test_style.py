@@ -1,5 +1,7 @@
 """Styles as files, pooled and mixed."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,18 @@ def test_a_saved_style_is_the_style(styles, tmp_path):
     styles[0].save(path)
     assert_same(Style.load(path), styles[0])
     assert [file.name for file in tmp_path.iterdir()] == ["one.safetensors"]
+
+
+def test_styles_are_compared_by_identity_and_pickled_without_what_can_be_made_anew(styles):
+    style = styles[0]
+    before = len(pickle.dumps(style))
+    style.at_hand((5,), "eigh")
+    data = pickle.dumps(style)
+    assert len(data) == before
+    again = pickle.loads(data)
+    assert_same(again, style)
+    assert style != again
+    assert len({style, again, style}) == 2
 
 
 def test_a_compact_file_is_nearly_the_style(tiny, styles, tmp_path):

@@ -143,6 +143,36 @@ def test_what_is_no_batch_is_refused(images):
         as_batch(images)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(255.0, "run from 255 to 255 .* divide them by 255"), (np.nan, "holds NaN")]
+)
+def test_numpys_values_are_looked_at(value, said):
+    with pytest.raises(ImageError, match=said):
+        as_batch(np.full((1, 4, 4, 3), value))
+
+
+def test_masks_of_any_kind(tiny, style, content):
+    """Of bools or floats, of JAX or NumPy, mixed in a list."""
+    part = np.zeros(content.shape[:2], bool)
+    part[:, :20] = True
+    both = stack_styles([style, style])
+    wanted = tiny(content[None], both, Recipe(0.7), masks=jnp.asarray([part, ~part], jnp.float32))
+    masks = np.array([part, ~part])
+    for kind in (masks, jnp.asarray(masks), masks.astype(float)):
+        np.testing.assert_array_equal(tiny(content[None], both, Recipe(0.7), masks=kind), wanted)
+
+
+def test_a_styles_mask_of_bytes(tiny, painting):
+    mask = np.zeros(painting.shape[:2], np.uint8)
+    mask[:10] = 255
+    wanted = jax.tree.leaves(tiny.read_style(painting, mask))
+    for kind in (jnp.asarray(mask), jnp.asarray(mask == 255)):
+        for found, each in zip(
+            jax.tree.leaves(tiny.read_style(painting, kind)), wanted, strict=True
+        ):
+            np.testing.assert_array_equal(found, each)
+
+
 def test_batches_of_other_precision(tiny, style, content):
     half = jnp.asarray(content, jnp.bfloat16)[None]
     wanted = tiny(half.astype(jnp.float32), style, Recipe(0.7))
@@ -527,7 +557,8 @@ style = stylizer.read_style(image[::-1])
 recipe = wct.Recipe(levels=(3,), transform="ot", ridge=np.float64(0.01))
 slope = jax.grad(lambda batch: stylizer(batch, style, recipe).sum())(image[None])
 swapped = wct.stylize(image, image[::-1], swap=(5,), levels=(5,), model=stylizer)
-assert slope.dtype == swapped.dtype == np.float32
+masked = stylizer(image[None], wct.stack_styles([style]), recipe, masks=np.ones((1, 32, 32)))
+assert slope.dtype == swapped.dtype == masked.dtype == np.float32
 assert np.isfinite(slope).all()
 """
 
@@ -541,6 +572,18 @@ try:
     stylizer(image, style, masks=np.ones((1, 33, 48), np.float32))
 except wct.WctError as error:
     assert str(error) == "masks of (33, 48) pixels are none for pictures of (33, 49)", error
+else:
+    raise AssertionError("it was taken")
+try:
+    stylizer(image, style, masks=np.ones((1, 33, 49), np.uint8))
+except wct.WctError as error:
+    assert str(error) == "masks must be floats from 0 to 1 or bools, not uint8", error
+else:
+    raise AssertionError("it was taken")
+try:
+    stylizer(image.tolist(), style)
+except wct.ImageError as error:
+    assert "must be an array of JAX or NumPy, not of <class 'list'>" in str(error), error
 else:
     raise AssertionError("it was taken")
 """

@@ -15,11 +15,12 @@ from ._loaded import load_bank, load_stylizer
 from ._meshes import shard_alike
 from ._models import find_model
 from ._program import has_tracers
-from ._recipe import Recipe, Share
+from ._recipe import Recipe
 from ._style import Style
 from ._stylizer import Batch, Stylizer, as_batch
 
 Loaded = TypeVar("Loaded", Style, Stylizer)
+Number = float | Float[Array, ""]
 
 QUICK = Recipe(1.0, 0.5, levels=(3,), transform="ot")
 """One level: a third of the cost of three, and the content stays clear in small pictures."""
@@ -33,9 +34,9 @@ def augment(
     bank: Style | None = None,
     *,
     stylizer: Stylizer | None = None,
-    probability: Share = 0.5,
-    alpha: Share | tuple[Share, Share] = (0.3, 1.0),
-    mixing: Share = 0.5,
+    probability: Number = 0.5,
+    alpha: Number | tuple[Number, Number] = (0.3, 1.0),
+    mixing: Number = 0.5,
     recipe: Recipe | str = QUICK,
 ) -> Float[Array, "batch height width 3"]:
     """Repaint images of a batch at random, each in a random style, for training on them.
@@ -54,14 +55,15 @@ def augment(
             each image's is drawn from.
         mixing: The share of the repainted images whose style is between two of the bank's: means
             and covariances are blended, by a random weight.
-        recipe: How to repaint, or the name of a preset; by default fast: optimal transport with
-            detail 0.5, at level 3 alone.
+        recipe: How to repaint, with strengths for all images at once, or the name of a preset; by
+            default fast: optimal transport with detail 0.5, at level 3 alone.
 
     Returns:
         float32 `(batch, height, width, 3)`, in [0, 1].
 
     Raises:
-        ImageError: The images are no batch of float RGB images.
+        ImageError: The images are no batch of float RGB images, or of NumPy's, values are not in
+            [0, 1].
         WctError: A value is out of range, or the bank is none or of another model.
         WeightsError: The model has no decoder for a level.
 
@@ -72,7 +74,7 @@ def augment(
     """
     images = as_batch(images)
     several = isinstance(alpha, Sequence) or getattr(alpha, "ndim", 0)
-    ends = tuple(cast("Sequence[Share]", alpha)) if several else 2 * (cast("Share", alpha),)
+    ends = tuple(cast("Sequence[Number]", alpha)) if several else 2 * (cast("Number", alpha),)
     if len(ends) != 2:
         raise WctError(f"alpha must be a number or the two ends of a range, not {alpha}")
     low, high = ends
@@ -98,9 +100,9 @@ def _repaint(
     key: Array,
     bank: Style,
     stylizer: Stylizer,
-    probability: Share,
-    ends: tuple[Share, Share],
-    mixing: Share,
+    probability: Number,
+    ends: tuple[Number, Number],
+    mixing: Number,
     recipe: Recipe,
 ) -> Float[Array, "batch height width 3"]:
     low, high = ends
@@ -122,7 +124,7 @@ def _load(load: Callable[[Path], Loaded]) -> Loaded:
         return load(find_model(_MODEL).resolve())
 
 
-def _draw_style(key: Array, bank: Style, mixing: Share) -> Style:
+def _draw_style(key: Array, bank: Style, mixing: Number) -> Style:
     """One style of a bank, or one between two.
 
     Covariances are blended, not their roots as by `mix_styles`, which would take three more roots;

@@ -188,9 +188,9 @@ def _name(source: object) -> str:
         return os.fspath(source) or "''"
     if isinstance(source, Image.Image | Readable):
         return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the image")
-    if isinstance(source, SupportsArray):
-        array = np.asarray(source)
-        return f"an array of {array.dtype} and shape {array.shape}"
+    dtype, shape = (getattr(source, each, None) for each in ("dtype", "shape"))
+    if dtype is not None and shape is not None:
+        return f"an array of {dtype} and shape {tuple(shape)}"
     return f"an object of type {type(source).__name__}"
 
 
@@ -338,7 +338,7 @@ def _decode_deep_grey(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None
 
 def deep_grey(image: Image.Image) -> np.ndarray:
     """Return the values of grey of 16 bits, 32 bits or floats, as they are, in [0, 1]."""
-    return _unit(np.asarray(image), 1 if image.mode == "F" else 65535)
+    return to_unit(np.asarray(image), 1 if image.mode == "F" else 65535)
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image | None:
@@ -358,11 +358,11 @@ def _from_array(array: np.ndarray) -> Picture:
     if array.dtype == np.uint8:
         return Picture(array, None, kind="uint8")
     if np.issubdtype(array.dtype, np.floating):
-        return Picture(_unit(array, 1), None, kind="float")
-    raise ImageError("the type must be uint8 (0 to 255) or floating (0 to 1); convert it.")
+        return Picture(to_unit(array, 1), None, kind="float")
+    raise ImageError("the type must be uint8 (0 to 255) or float16, 32 or 64 (0 to 1); convert it.")
 
 
-def _unit(values: np.ndarray, white: int) -> np.ndarray:
+def to_unit(values: np.ndarray, white: int) -> np.ndarray:
     """Scale `values` from [0, white] to float32 in [0, 1]; raise if they lie elsewhere."""
     if not np.isfinite(values).all():
         raise ImageError(f"it holds NaN or infinite values; values must lie in 0 to {white}.")

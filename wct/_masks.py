@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -108,8 +109,10 @@ def share_out(masks: Float[Array, "regions *rest"]) -> Float[Array, "regions *re
     return masks / jnp.maximum(masks.sum(0), 1)[None]
 
 
-def count_styles(kind: str, masks: Sequence[object], styles: Sequence[object]) -> None:
+def count_styles(kind: str, masks: Any, styles: Sequence[object]) -> None:
     """Raise a `WctError` if there are not as many masks, of some kind, as styles."""
+    if isinstance(masks, str | os.PathLike | Image.Image) or getattr(masks, "ndim", 3) < 3:
+        raise WctError(f"{kind} must be a list, one for each style, not a single one")
     if len(masks) != len(styles):
         raise WctError(f"{len(masks)} {kind} for {len(styles)} styles: give one for each")
 

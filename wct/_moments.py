@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -20,7 +21,7 @@ _BLOCK = 4096
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """First and second moments of a set of weighted feature vectors.
 
@@ -43,8 +44,8 @@ class Moments:
 
 
 def moments(
-    features: Float[Array, "*sets height width channels"],
-    weights: Float[Array, "#*sets height width"] | None = None,
+    features: Float[Array | np.ndarray, "*sets height width channels"],
+    weights: Float[Array | np.ndarray, "#*sets height width"] | None = None,
 ) -> Moments:
     """Measure the moments of features over height and width.
 
@@ -60,7 +61,9 @@ def moments(
     Raises:
         WctError: The features are no floats, or there are none.
     """
-    if not jnp.issubdtype(features.dtype, jnp.floating) or 0 in features.shape[-3:]:
+    features = jnp.asarray(features)
+    shaped = features.ndim >= 3 and 0 not in features.shape[-3:]
+    if not jnp.issubdtype(features.dtype, jnp.floating) or not shaped:
         raise WctError(
             "features must be floats of shape (…, height, width, channels), none of them zero, not "
             f"{features.dtype} of {features.shape}"

@@ -66,8 +66,8 @@ class Recipe:
         Y. Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017, section 4.1.
     """
 
-    alpha: Share | Sequence[Share] | Float[Array, " levels"] = 0.6
-    detail: Share | Sequence[Share] | Float[Array, " levels"] = 0.0
+    alpha: Share | Sequence[Share] | Float[Array | np.ndarray, " levels"] = 0.6
+    detail: Share | Sequence[Share] | Float[Array | np.ndarray, " levels"] = 0.0
     ridge: Ridge = 0.0
     levels: tuple[int, ...] = field(default=LEVELS, metadata={"static": True})
     transform: str = field(default="wct", metadata={"static": True})
@@ -137,7 +137,7 @@ def check_levels(levels: Sequence[int]) -> None:
 
 
 def _by_level(
-    name: str, value: Share | Sequence[Share] | Array, levels: Sequence[int]
+    name: str, value: Share | Sequence[Share] | Array | np.ndarray, levels: Sequence[int]
 ) -> list[Strength]:
     """One number in [0, 1] a level, checked where its value is known."""
     if isinstance(value, Sequence) or jnp.ndim(value) > 0:

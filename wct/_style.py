@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,7 +32,7 @@ _FORMAT = "wct-style"
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Style:
     """What a transform needs of a style picture; `Stylizer.read_style` measures it.
 
@@ -84,6 +85,9 @@ class Style:
             with eval_context():  # what is kept must not be part of a trace
                 self._ready[key] = _make_ready(moments, solver)
         return self._ready[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_ready"}
 
     @cached_property
     def _ready(self) -> dict[tuple[int | str | None, ...], list[Moments]]:

@@ -3,18 +3,18 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ._by_name import WITH_ROOTS, find_solver
 from ._chain import Patches, measure_levels, repaint, whiten_levels
 from ._errors import ImageError, WctError, WeightsError
-from ._image import ImageLike, read_image
+from ._image import ImageLike, read_image, reading, to_unit
 from ._layers import stride
 from ._masks import MaskLike, read_mask, share_out
 from ._moments import Moments
@@ -25,6 +25,12 @@ from ._style import Style
 from ._weights import load_model, named_tensors
 
 Batch = Float[Array, "batch height width 3"] | Float[np.ndarray, "batch height width 3"]
+Regions = (
+    Float[Array, "regions height width"]
+    | Float[np.ndarray, "regions height width"]
+    | Bool[Array, "regions height width"]
+    | Bool[np.ndarray, "regions height width"]
+)
 
 
 class Stylizer(nnx.Module):
@@ -135,7 +141,7 @@ class Stylizer(nnx.Module):
         style: Style,
         recipe: Recipe | str = "balanced",
         *,
-        masks: Float[Array, "regions height width"] | None = None,
+        masks: Regions | None = None,
         patches: Patches | None = None,
     ) -> Float[Array, "batch height width 3"]:
         """Repaint a batch of images.
@@ -154,7 +160,8 @@ class Stylizer(nnx.Module):
             Images of the same size, in [0, 1].
 
         Raises:
-            ImageError: The images are no batch of float RGB images.
+            ImageError: The images are no batch of float RGB images, or of NumPy's, values are not
+                in [0, 1].
             WctError: The recipe has a value that is out of range or unknown, the style is of
                 another model or not for as many pictures, or masks or patches do not fit.
             WeightsError: The model has no decoder for a level.
@@ -170,7 +177,7 @@ class Stylizer(nnx.Module):
         style: Style,
         recipe: Recipe | str = "balanced",
         *,
-        masks: Float[Array, "regions height width"] | None = None,
+        masks: Regions | None = None,
         patches: Patches | None = None,
     ) -> Iterator[Float[Array, "batch height width 3"]]:
         """Run the chain and yield the picture after each level, as decoded: not clipped.
@@ -200,11 +207,12 @@ class Stylizer(nnx.Module):
         content: Batch,
         style: Style,
         recipe: Recipe | str,
-        masks: Float[Array, "regions height width"] | None,
+        masks: Regions | None,
         patches: Patches | None,
     ) -> tuple:
         """Return the arguments of `repaint`."""
         content = as_batch(content)
+        masks = None if masks is None else _as_masks(masks)
         recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
         work = self.plan(style, recipe, None if masks is None else len(masks))
         _check_fit(content, style, recipe, masks, patches)
@@ -306,20 +314,34 @@ def _check_fit(
 
 
 def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]:
-    """Return images as a JAX array, on the device.
+    """Return images as a JAX array, on the device; of one, values in [0, 1] are taken for granted.
 
     Raises:
-        ImageError: They are no batch of float RGB images.
+        ImageError: They are no batch of float RGB images in [0, 1].
     """
+    if not isinstance(images, jax.Array | np.ndarray):
+        raise ImageError(f"images must be an array of JAX or NumPy, not of {type(images)}")
     is_batch = images.ndim == 4 and images.shape[-1] == 3 and 0 not in images.shape
     if not is_batch or not jnp.issubdtype(images.dtype, jnp.floating):
         raise ImageError(
             "images must be floats from 0 to 1 of shape (batch, height, width, 3), not "
             f"{images.dtype} of {images.shape}"
         )
-    if isinstance(images, np.ndarray):
-        return jax.device_put(images.astype(np.float32))  # a copy: the caller may write to it
-    return images.astype(jnp.float32)
+    if isinstance(images, jax.Array):
+        return images.astype(jnp.float32)
+    with reading(images):  # a copy: the caller may write to it
+        return jax.device_put(to_unit(images, 1))
+
+
+def _as_masks(masks: Any) -> Float[Array, "regions height width"]:
+    masks = masks if isinstance(masks, jax.Array) else np.array(masks)
+    if not _tells_shares(masks):
+        raise WctError(f"masks must be floats from 0 to 1 or bools, not {masks.dtype}")
+    return jnp.asarray(masks.astype(np.float32))
+
+
+def _tells_shares(mask: Array | np.ndarray) -> bool:
+    return mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.floating)
 
 
 def _one_picture(image: Float[Array, "height width 3"] | ImageLike) -> Float[Array, "1 _ _ 3"]:
@@ -333,6 +355,6 @@ def _one_mask(
     mask: Float[Array, "height width"] | MaskLike, size: tuple[int, int]
 ) -> Float[Array, "1 height width"]:
     """Return a picture's mask as a batch of one."""
-    if isinstance(mask, jax.Array):
-        return mask[None]
+    if isinstance(mask, jax.Array) and _tells_shares(mask):
+        return mask[None].astype(jnp.float32)
     return jax.device_put(read_mask(mask, size)[None].astype(np.float32))

@@ -27,7 +27,7 @@ _FLAT = 3e-5
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AffineMap:
     """The map f ↦ A f + b of feature vectors.
 
@@ -55,7 +55,7 @@ class AffineMap:
         mapped = product(vectors, jnp.swapaxes(self.matrix, -1, -2))
         return (mapped + self.offset[..., None, :]).reshape(features.shape)
 
-    def blend(self, strength: Float[Array, "*#sets"]) -> "AffineMap":
+    def blend(self, strength: Float[Array, "*#sets"] | float) -> "AffineMap":
         """Return f ↦ α (A f + b) + (1 − α) f.
 
         Args:
