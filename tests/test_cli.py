@@ -178,6 +178,20 @@ def test_a_full_standard_output_is_one_line(folder, tiny_directory, what):
     assert done.stderr == "Error: cannot write the output: No space left on device\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names are text here")
+def test_no_standard_error_and_a_name_that_is_no_text(folder, tiny_directory):
+    arguments = ("stylize", "photo.jpg", "art.png", "--levels", "1", "--model", str(tiny_directory))
+    command = shlex.join([sys.executable, "-m", "wct", *arguments])
+    done = subprocess.run(
+        ["sh", "-c", f"exec {command} -o \"$(printf 'o\\377.png')\" 2>&-"],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        stdout=subprocess.PIPE,
+    )
+    assert done.returncode == 0
+    assert done.stdout == b"o\xff.png\n"
+    assert Path(os.fsdecode(b"o\xff.png")).exists()
+
+
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_empty_standard_input_is_one_line(folder, closed):
     command = f"{shlex.quote(sys.executable)} -m wct stylize - art.png {'<&-' if closed else ''}"

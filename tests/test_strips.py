@@ -77,6 +77,18 @@ def test_files_are_read_as_pillow_reads_them(name, tmp_path, monkeypatch):
     assert found.kind == wanted.kind
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_another_picture_under_a_name_that_was_read(suffix, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    for size in ((40, 30), (40, 30), (50, 20)):
+        Image.effect_noise(size, 40 * len(suffix)).convert("RGB").save(path, exif=exif)
+        found = read_strips(path, Scratch())
+        np.testing.assert_array_equal(found.stored, read_image(path).stored)
+
+
 def test_profiles_are_applied(tmp_path):
     """One that swaps red and blue, as Pillow applies it, but for rounding; and back."""
     data = bytearray(PROFILE.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")))
@@ -235,7 +247,9 @@ def test_names_that_are_no_utf8(tmp_path):
     np.testing.assert_array_equal(read_image(folder / "again.png").stored, PIXELS)
 
 
-@pytest.mark.parametrize(("name", "side"), [("long.webp", 16_384), ("long.jpg", 65_501)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("long.webp", 16_384), ("long.jpg", 65_501), ("long.avif", 32_769)]
+)
 def test_what_a_format_cannot_hold_is_told_at_once(name, side, tmp_path):
     with pytest.raises(ImageError, match=f"a side of {side} pixels is more than"):
         wct.stylize(np.zeros((1, side, 3), np.uint8), PHOTO, output=tmp_path / name)

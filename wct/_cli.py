@@ -8,9 +8,7 @@ import gc
 import io
 import json
 import os
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +23,7 @@ from ._cli_options import Numbers, argument_of, progress_bar
 from ._errors import WctError
 from ._files import check_target
 from ._malloc import keep_memory
+from ._signals import obey_signals
 from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
@@ -84,19 +83,15 @@ def main() -> None:
     _collect_seldom()
     # Where programs cannot be kept, they are compiled again.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
-    if threading.current_thread() is threading.main_thread():  # else it cannot be done, nor need be
-        signal.signal(signal.SIGTERM, _exit)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors="surrogateescape")
+    obey_signals()
 
 
 def _collect_seldom() -> None:
     """Look for garbage seldom: what is imported is a million objects, and compiling makes more."""
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)  # else Python looks through all of them when it ends, for 0.4 s
-
-
-def _exit(number: int, _: object) -> None:
-    """Exit as on Ctrl-C, so that what is unfinished is removed."""
-    sys.exit(128 + number)
 
 
 @main.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ._cli_options import is_watched
 from ._errors import WeightsError
 
 
@@ -162,7 +163,7 @@ class _Bar:
 @contextlib.contextmanager
 def _bar() -> Iterator[_Bar | bool]:
     """Show a bar on standard error while the block runs, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not is_watched():
         yield False
         return
     from rich.console import Console

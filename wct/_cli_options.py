@@ -43,13 +43,18 @@ def argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -
     return click.option(*flags, name, help=" ".join(sentence.split()), **attributes)
 
 
+def is_watched() -> bool:
+    """Tell whether standard error is a terminal; it may have been closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[..., object] | None]:
     """Show a bar on standard error while the block runs, if that is a terminal.
 
     Gives what updates it, by rich's names: `completed`, of a `total` of 1, and a `description`.
     """
-    if not sys.stderr.isatty():
+    if not is_watched():
         yield None
         return
     from rich.console import Console

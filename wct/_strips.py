@@ -50,7 +50,10 @@ def read_strips(path: str | os.PathLike[str], scratch: Scratch) -> Picture | Non
     if header.format not in _FORMATS or header.mode not in _MODES:
         return None
     try:
-        open_file = partial(pyvips.Image.new_from_file, os.fspath(path), fail_on="error")
+        # Anew: libvips keeps what it has read by the file's name, of another file maybe.
+        open_file = partial(
+            pyvips.Image.new_from_file, os.fspath(path), fail_on="error", revalidate=True
+        )
         if header.orientation == 1:
             image: Any = open_file(access="sequential")
         else:

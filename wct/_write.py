@@ -32,7 +32,7 @@ SRGB_BYTES = b"".join(
 _JPEG_SEGMENT = 65_000
 _TIFF_SIZE = 4_000_000_000
 """Bytes of pixels from which on a TIFF is a BigTIFF: what the other holds, nearly."""
-_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
+_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
 _JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
 _TIFF = ("TIFF", {"compression": "tiff_deflate"})
 _FORMATS = {
