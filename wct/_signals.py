@@ -15,7 +15,7 @@ _LATER = 0.05
 """Seconds after which a signal is given again."""
 
 _usual = sys.unraisablehook
-_due = threading.Timer(0, print)  # the one that was started last, if any was
+_due: threading.Timer | None = None
 
 
 def obey_signals() -> None:
@@ -39,7 +39,7 @@ def _again(thrown_away: Any) -> None:
     number = _MEANING.get(thrown_away.exc_type)
     if number is None:
         _usual(thrown_away)
-    elif not _due.is_alive():
+    elif _due is None or not _due.is_alive():
         _due = threading.Timer(_LATER, os.kill, (os.getpid(), number))
         _due.daemon = True
         _due.start()

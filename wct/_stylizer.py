@@ -329,8 +329,9 @@ def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]
         )
     if isinstance(images, jax.Array):
         return images.astype(jnp.float32)
-    with reading(images):  # a copy: the caller may write to it
-        return jax.device_put(to_unit(images, 1))
+    with reading(images):
+        images = to_unit(images, 1)  # a copy: the caller may write to it
+    return jax.device_put(images)
 
 
 def _as_masks(masks: Any) -> Float[Array, "regions height width"]:
