@@ -79,6 +79,16 @@ def test_what_is_added_is_numpys():
         np.testing.assert_array_equal(surround(jnp.asarray(features), None, distance), wanted)
 
 
+@pytest.mark.parametrize(("distance", "mode"), [(1, "reflect"), (0, "edge")])
+@pytest.mark.parametrize("size", [(5, 6), (8, 9), (1, 4)])
+def test_what_is_added_goes_on_from_the_picture_and_not_its_canvas(size, distance, mode):
+    canvas = np.random.default_rng(0).normal(size=(2, 8, 9, 3)).astype(np.float32)
+    height, width = size
+    wanted = np.pad(canvas[:, :height, :width], BORDER, mode)
+    found = surround(jnp.asarray(canvas), size, distance)
+    np.testing.assert_array_equal(found[:, : height + 2, : width + 2], wanted)
+
+
 def test_pairs_of_kernels_are_kept_as_long_as_these():
     rng = np.random.default_rng(0)
     weights = [jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((3, 3, 2, 5), 5)]

@@ -6,13 +6,12 @@ from conftest import assert_picture, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wct import _in_place, _padding
+from wct import _in_place, _onednn, _padding
 from wct._buckets import to_bucket
 from wct._chain import repaint
 from wct._convolution import Layer
 from wct._mixing import stack_styles
 from wct._networks import run_layers
-from wct._onednn import is_usable
 from wct._padding import to_canvas, to_common_canvas
 from wct._recipe import Recipe
 
@@ -108,7 +107,7 @@ def test_results_do_not_depend_on_the_canvas(tiny, regions):
     np.testing.assert_allclose(*results, atol=1e-3)
 
 
-@pytest.mark.skipif(not is_usable(), reason="without oneDNN pictures are cut out by JAX")
+@pytest.mark.skipif(not _onednn.is_usable(), reason="without oneDNN pictures are cut out by JAX")
 def test_nothing_is_compiled_for_another_size_of_a_bucket(tiny, caplog):
     recipe, logged = Recipe(levels=(2, 1)), []
     for size in ((275, 260), (288, 257), (257, 288), (288, 288)):
@@ -129,11 +128,14 @@ def test_nothing_is_compiled_for_another_size_of_a_bucket(tiny, caplog):
 
 
 @pytest.mark.parametrize("width", [40, 48])
-def test_what_is_yielded_between_levels_is_the_callers(tiny, width):
+@pytest.mark.parametrize("onednn", [True, False])
+def test_what_is_yielded_between_levels_is_the_callers(tiny, width, onednn, monkeypatch):
     """Also of a picture that fills its canvas, on which the next level works."""
+    if not onednn:
+        monkeypatch.setattr(_onednn, "_is_there", lambda: False)
     content, painting = picture(32, width, 1)[None], picture(32, 32, 2)
     style, recipe = tiny.read_style(painting), Recipe(levels=(2, 1))
-    wanted = [np.asarray(each) for each in tiny.steps(content, style, recipe)]
+    wanted = [np.array(each) for each in tiny.steps(content, style, recipe)]
     for each, value in zip(tiny.steps(content, style, recipe), wanted, strict=True):
         np.testing.assert_array_equal(each, value)
         each.delete()

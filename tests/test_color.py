@@ -61,6 +61,24 @@ def test_matched_colours_have_the_contents_moments():
     np.testing.assert_allclose(covariance, wanted_covariance, atol=5e-3)
 
 
+def test_colours_are_matched_to_all_of_the_content():
+    """Also to what is below its first strip of rows, and as bytes."""
+    top, bottom = 0.45 + 0.1 * picture(256, 20, 3), 0.6 + 0.1 * picture(80, 20, 5)
+    content, style = np.concatenate([top, bottom]), 0.4 + 0.2 * picture(40, 40, 4)
+    matched = match_colors(style, content)
+    found, wanted = (oracle.moments(to_linear(each)) for each in (matched, content))
+    np.testing.assert_allclose(found[1], wanted[1], atol=5e-3)
+    np.testing.assert_allclose(found[2], wanted[2], atol=5e-3)
+    rounded = np.uint8(np.rint(255 * content))
+    np.testing.assert_allclose(match_colors(style, rounded), matched, atol=0.01)
+
+
+def test_colours_are_matched_of_bytes_as_of_floats(tiny):
+    style, asked = np.uint8(255 * PAINTING), {"colors": "matched", "levels": (1,), "model": tiny}
+    wanted = wct.stylize(CONTENT, style / np.float32(255), **asked)
+    np.testing.assert_allclose(wct.stylize(CONTENT, style, **asked), wanted, atol=1e-5)
+
+
 def test_stylize_keeps_colours(tiny):
     result = wct.stylize(CONTENT, PAINTING, 1.0, colors="luminance", model=tiny)
     plain = wct.stylize(CONTENT, PAINTING, 1.0, model=tiny)

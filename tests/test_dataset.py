@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +19,13 @@ from PIL import Image
 
 import wct
 from wct._cli import main
-from wct._dataset import stylize_dataset
+from wct._dataset import DatasetReport, stylize_dataset
 from wct._errors import ImageError, WctError
+from wct._files import write_file
+from wct._image import Picture
+from wct._local import Job, grouped, repaint_here
 from wct._painter import Painter
+from wct._tasks import Task
 
 OPTIONS = {"alpha": (0.3, 1.0), "levels": (2, 1)}
 SIZES = [(32, 40), (25, 33), (32, 40)]
@@ -81,6 +87,23 @@ def test_each_result_is_what_stylize_makes(folders, tiny):
     assert len({record["alpha"] for record in records(out)}) == 6
 
 
+def test_the_share_of_waiting():
+    report = DatasetReport(done=8, seconds=10.0, painting=4.0, painters=2)
+    assert report.waiting == pytest.approx(0.8)
+    assert report.images_per_s == pytest.approx(0.8)
+    assert (DatasetReport().waiting, DatasetReport().images_per_s) == (0, 0)
+
+
+def test_transparency_stays(folders, tiny):
+    content, _, out = folders
+    image = Image.open(content / "class0/0.png").convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(content / "class0/0.png")
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    found, wanted = (np.asarray(each)[..., 3] for each in (Image.open(out / "class0/0.png"), image))
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_strength_of_the_preset(folders, tiny):
     content, styles, out = folders
     stylize_dataset(*folders, model=tiny, preset="faithful", detail=0.5, levels=(3, 2))
@@ -115,6 +138,15 @@ def test_labels_come_along(folders, tiny):
     assert len(results(out)) == 12 + 2
 
 
+def test_labels_that_are_there_stay_as_they_are(folders, tiny):
+    content, _, out = folders
+    (content / "a.txt").write_text("a")
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    (out / "a.txt").write_text("mine")
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    assert (out / "a.txt").read_text() == "mine"
+
+
 def test_what_was_stopped_goes_on(folders, tiny):
     content, styles, out = folders
     stylize_dataset(content, styles, out.with_name("whole"), model=tiny, **OPTIONS)
@@ -134,6 +166,22 @@ def test_what_was_stopped_goes_on(folders, tiny):
     assert len(records(out)) == 6
 
 
+@pytest.mark.parametrize(("shard", "kept"), [((1, 2), True), (None, False)])
+def test_only_the_whole_tidies_up(folders, tiny, shard, kept):
+    """Of a part, what is half written may be another part's."""
+    half = folders[2] / "class0/.wct-0123.tmp"
+
+    def stop(report):
+        half.parent.mkdir(exist_ok=True)
+        half.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize_dataset(*folders, model=tiny, progress=stop, **OPTIONS)
+    stylize_dataset(*folders, model=tiny, shard=shard, **OPTIONS)
+    assert half.exists() == kept
+
+
 def test_what_is_lost_is_made_again(folders, tiny):
     *_, out = folders
     stylize_dataset(*folders, model=tiny, **OPTIONS)
@@ -141,6 +189,18 @@ def test_what_is_lost_is_made_again(folders, tiny):
     (out / "class0/2.png").unlink()
     assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 1
     assert results(out) == before
+
+
+def test_a_result_without_a_record_is_made_again(folders, tiny):
+    """As when the process was killed after the one and before the other."""
+    content, styles, out = folders
+    whole = out.with_name("whole")
+    stylize_dataset(content, styles, whole, model=tiny, **OPTIONS)
+    stylize_dataset(*folders, model=tiny, shard=(1, 2), **OPTIONS)
+    for name in results(whole).keys() - results(out).keys():
+        (out / name).write_bytes(b"something else")
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 3
+    assert results(out) == results(whole)
 
 
 def test_shards_together_are_the_whole(folders, tiny):
@@ -156,6 +216,29 @@ def test_shards_together_are_the_whole(folders, tiny):
     assert (out / "class0/notes.txt").exists()
     assert len(records(out)) == 6
     assert stylize_dataset(*folders, model=tiny, **OPTIONS).found == 6  # in other parts, too
+
+
+def test_parts_are_done_at_once(folders, tiny):
+    run, reports = partial(stylize_dataset, *folders, model=tiny, **OPTIONS), []
+
+    def start_another(report):
+        if report.done == 1:
+            reports.append(run(shard=(2, 2)))
+
+    reports.append(run(shard=(1, 2), progress=start_another))
+    assert [(report.done, report.found) for report in reports] == [(3, 0), (3, 0)]
+    again = run(shard=(2, 2))
+    assert (again.done, again.found, again.total) == (0, 3, 0)
+    assert len(results(folders[2])) == 6
+
+
+def test_another_part_may_write_the_settings_first(folders, tiny, monkeypatch):
+    def write_twice(data, path, *, overwrite):
+        for _ in range(2):
+            write_file(data, path, overwrite=overwrite)
+
+    monkeypatch.setattr("wct._dataset.write_file", write_twice)
+    assert stylize_dataset(*folders, model=tiny, shard=(1, 2), **OPTIONS).done == 3
 
 
 def test_other_seeds_give_other_pictures(folders, tiny):
@@ -245,12 +328,21 @@ def test_an_output_that_cannot_be_made(folders, tiny):
         ({"alpha": 0.5, "format": "jpg"}, r"was begun with other settings \(alpha, suffix\)"),
         ({"preset": "paper"}, r"was begun with other settings \(recipe\)"),
         ({"sidecars": ["*_mask.png"]}, r"was begun with other settings \(sidecars\)"),
+        ({"style_size": 256}, r"was begun with other settings \(style_size\)"),
+        ({"styles_per_image": 2}, r"was begun with other settings \(styles_per_image\)"),
     ],
 )
 def test_other_settings_need_another_folder(folders, tiny, options, words):
     stylize_dataset(*folders, model=tiny, **OPTIONS)
     with pytest.raises(WctError, match=words):
         stylize_dataset(*folders, model=tiny, **(OPTIONS | options))
+
+
+def test_the_order_of_sidecars_does_not_matter(folders, tiny):
+    patterns = ["*_mask.png", "*_depth.png"]
+    stylize_dataset(*folders, model=tiny, sidecars=patterns, **OPTIONS)
+    again = stylize_dataset(*folders, model=tiny, sidecars=patterns[::-1], **OPTIONS)
+    assert (again.done, again.found) == (0, 6)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +427,46 @@ def test_batches_change_nothing(folders, tiny, monkeypatch):
     for name in results(out):
         one, other = (np.asarray(Image.open(each / name), np.int16) for each in (out, batches))
         assert np.abs(one - other).max() <= 1
+
+
+def test_pictures_of_many_sizes_do_not_pile_up():
+    taken, given, most = [], [], 0
+
+    def found():
+        for side in range(1, 41):
+            taken.append(Task(f"{side}.png", 0, None, f"{side}.png"))
+            pixels = np.zeros((side, 1, 3), np.uint8)
+            yield Job(f"{side}.png", taken[-1:]), Picture(pixels, None, "pillow")
+
+    for group in grouped(found(), 2):
+        most = max(most, len(taken) - len(given))
+        given += [task for task, _ in group]
+    assert most <= 8  # four for each of a batch
+    assert sorted(given, key=taken.index) == taken
+
+
+def test_results_that_wait_to_be_written_do_not_pile_up(monkeypatch):
+    painted, written, most = [], [], []
+    black = np.zeros((1, 1, 3), np.uint8)
+
+    def paint(pixels, tasks):
+        painted.extend(tasks)
+        most.append(len(painted) - len(written))
+        return pixels
+
+    def write(task, *_):
+        time.sleep(0.01)
+        written.append(task)
+        return task
+
+    paint.batch = 1
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("wct._local._AHEAD", 2)
+    files = SimpleNamespace(read=lambda _: Picture(black, None, "pillow"), write=write)
+    tasks = [Task(f"{index}.png", 0, None, f"{index}.png") for index in range(30)]
+    jobs = [Job(task.content, [task]) for task in tasks]
+    assert list(repaint_here(jobs, files, paint)) == tasks
+    assert max(most) <= 3  # two that wait, and the new one
 
 
 def test_large_pictures_are_done_in_tiles(folders, tiny, monkeypatch):

@@ -17,7 +17,8 @@ from skimage.data import astronaut
 
 from wct import _write
 from wct._errors import ImageError
-from wct._image import Picture, read_image
+from wct._files import check_target
+from wct._image import SRGB, Picture, read_image, read_size
 from wct._pixels import fit, resize, shrink_to
 from wct._write import write_image
 
@@ -276,6 +277,16 @@ def test_exif_orientation(orientation):
     assert_equal(read_image(Image.open(source)), UPRIGHT[orientation](NOISE) / 255)
 
 
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_the_size_is_told_upright(tmp_path, kind, orientation):
+    path, exif = tmp_path / f"picture.{kind}", Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(NOISE).save(path, exif=exif)
+    wanted = UPRIGHT[orientation](NOISE).shape[:2]
+    assert read_size(path) == read_image(path).stored.shape[:2] == wanted
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("exif", [b"neither II nor MM", b"II*\0\x08\0\0\0\x09\0"])
 def test_broken_exif_does_no_harm(exif):
@@ -465,6 +476,12 @@ def test_a_grey_profile_is_applied():
     assert_equal(read_image(source), srgb_curve(GREY / 255), atol=2 / 255)
 
 
+def test_a_grey_profile_is_applied_beside_alpha():
+    image = Image.merge("LA", [Image.fromarray(each) for each in (GREY, ALPHA)])
+    found = read_image(stream(image, "PNG", icc_profile=LINEAR_GREY))
+    assert_equal(found, srgb_curve(GREY / 255), ALPHA / 255, atol=2 / 255)
+
+
 def test_a_grey_profile_is_applied_to_sixteen_bits():
     ramp = np.arange(20000, 60000, 100, dtype=np.uint16)[None]
     picture = read_image(stream(Image.fromarray(ramp), "PNG", icc_profile=LINEAR_GREY))
@@ -649,9 +666,9 @@ def test_resampling_is_lanczos_without_rounding(size):
     np.testing.assert_allclose(resized, np.clip(expected, 0, 1), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(150, 40), (901, 160), (3, 41)])
+@pytest.mark.parametrize("size", [(150, 40), (901, 160), (3, 41), (2000, 40), (20, 41)])
 def test_resampling_of_tall_pictures_goes_by_strips(size):
-    pixels = np.concatenate([PHOTO, PHOTO[::-1]] * 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (768, 160, 3), np.uint8)
     rows, columns = lanczos(768, size[0]), lanczos(160, size[1])
     expected = np.moveaxis(rows @ np.moveaxis(pixels / 255, 2, 0) @ columns.T, 0, 2)
     np.testing.assert_allclose(resize(pixels, size), np.clip(expected, 0, 1), rtol=0, atol=1e-4)
@@ -677,8 +694,9 @@ def test_fit(height, width, longest):
 
 def test_shrinking():
     pixels = (PHOTO / 255).astype(np.float32)  # 128 × 160
-    assert shrink_to(pixels, 80).shape == (64, 80, 3)
-    assert shrink_to(pixels.swapaxes(0, 1), 80).shape == (80, 64, 3)
+    for longest, other in ((80, 64), (140, 112)):
+        assert shrink_to(pixels, longest).shape == (other, longest, 3)
+        assert shrink_to(pixels.swapaxes(0, 1), longest).shape == (longest, other, 3)
     for longest in (160, 161, 10_000):
         np.testing.assert_array_equal(shrink_to(pixels, longest), pixels)
 
@@ -818,6 +836,15 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     write_image(Image.fromarray(NOISE), path, overwrite=True)
     np.testing.assert_array_equal(np.asarray(Image.open(path)), NOISE)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_nowhere_is_a_name_that_is_taken(tmp_path):
+    """It is said before the work, as the name could not be given after it."""
+    path = tmp_path / "picture.png"
+    path.symlink_to("nowhere")
+    with pytest.raises(ImageError, match="exists already"):
+        check_target(path, overwrite=False)
+    check_target(path, overwrite=True)
 
 
 @pytest.mark.usefixtures("links")
@@ -963,6 +990,29 @@ def test_a_picture_keeps_its_profile(mode, kind):
     np.testing.assert_allclose(read_image(written).pixels, picture.pixels, atol=5 / 255)
 
 
+@pytest.mark.parametrize(
+    ("source", "profile"), [(PHOTO, SRGB.tobytes()), (PHOTO, LINEAR_GREY), (GREY, SWAPPED)]
+)
+def test_a_profile_of_no_use_for_the_result_is_not_kept(source, profile):
+    """As sRGB's own, which is written anyway, and one of grey."""
+    found = read_image(stream(Image.fromarray(source), "PNG", icc_profile=profile))
+    assert "profile" not in found.about
+
+
+def test_a_profile_that_can_only_be_read_by_is_not_written():
+    """As a scanner's, by a table from its colours alone: here they are Lab's."""
+    corners = bytes(255 * ((i >> shift) & 1) for i in range(8) for shift in (2, 1, 0))
+    curves = 3 * bytes(range(256))
+    table = b"mft1\0\0\0\0\x03\x03\x02\0" + IDENTITY + curves + corners + curves
+    scanner = icc(b"RGB ", WHITE, (b"A2B0", table), connection=b"Lab ")
+    picture = read_image(stream(Image.fromarray(PHOTO), "PNG", icc_profile=scanner))
+    assert picture.about["profile"] == scanner
+    written = io.BytesIO()
+    write_image(picture.like(picture.pixels), written, format="png")
+    assert np.abs(read_image(written).pixels - picture.pixels).max() <= 1 / 255
+    assert Image.open(written).info["icc_profile"] == _write.SRGB_BYTES
+
+
 @pytest.mark.parametrize("target", ["jpg", "png", "tif", "webp"])
 def test_text_beyond_ascii_is_kept(target):
     about, name = Image.Exif(), "Jürgen Müller"
@@ -990,11 +1040,33 @@ def test_broken_exif_is_left_out():
     assert "exif" not in picture.about
 
 
-def test_tiff_beyond_its_limit_is_bigtiff(monkeypatch):
-    monkeypatch.setattr(_write, "_TIFF_SIZE", 1000)
+def test_xmp_that_turns_the_picture_again_is_left_out():
+    for tag, kept in (("Make", True), ("Orientation", False)):
+        xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:{tag}="6"/></x:xmpmeta>'.encode()
+        picture = read_image(stream(Image.fromarray(PHOTO), "JPEG", xmp=xmp))
+        assert picture.about.get("xmp") == (xmp if kept else None)
+
+
+@pytest.mark.parametrize("name", ["exif", "xmp"])
+def test_a_jpeg_is_written_without_what_it_has_no_room_for(name):
+    about, written = Image.Exif(), io.BytesIO()
+    about.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = bytes(70_000)
+    large = {"exif": about.tobytes(), "xmp": bytes(70_000)}
+    image = Image.fromarray(PHOTO)
+    image.info.update({name: large[name], "dpi": (300, 300)})
+    write_image(image, written, format="jpg")
+    found = Image.open(written)
+    assert name not in found.info
+    assert found.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+
+
+@pytest.mark.parametrize(("spare", "head"), [(-1, b"II+"), (0, b"II*")])
+def test_tiff_beyond_its_limit_is_bigtiff(monkeypatch, spare, head):
+    """Pixels are counted as four bytes each, which they take with opacity."""
+    monkeypatch.setattr(_write, "_TIFF_SIZE", 4 * 128 * 160 + spare)
     written = io.BytesIO()
     write_image(PHOTO, written, format="tif")
-    assert written.getvalue()[:3] == b"II+"
+    assert written.getvalue()[:3] == head
     np.testing.assert_array_equal(np.asarray(Image.open(written)), PHOTO)
 
 

@@ -7,9 +7,11 @@ import oracle
 import pytest
 from conftest import picture
 from PIL import ExifTags, Image
+from skimage.measure import block_reduce
 
 import wct
 from wct._errors import ImageError, WctError
+from wct._level import average, measure
 from wct._masks import feathered, read_mask, split_labels, steady
 from wct._mixing import stack_styles
 from wct._moments import moments
@@ -93,6 +95,26 @@ def test_tiny_regions_are_safe(tiny, pixels):
     assert away.mean() < 0.01
 
 
+@pytest.mark.parametrize("level", range(1, 6))
+def test_masks_are_averaged_over_cells(level):
+    masks = np.random.default_rng(0).uniform(size=(2, 1, 32, 48)).astype(np.float32)
+    cell = 2 ** (level - 1)
+    wanted = block_reduce(masks, (1, 1, cell, cell), np.mean)
+    np.testing.assert_allclose(average(masks, level), wanted, rtol=1e-5)
+
+
+def test_a_region_is_measured_inside_the_picture_alone():
+    rng, sizes = np.random.default_rng(0), ((1, 6, 7, 3), (1, 6, 7), (2, 1, 6, 7))
+    features, inside, cells = (rng.uniform(size=size).astype(np.float32) for size in sizes)
+    inside[:, 4:], cells = 0, cells / 2
+    whole, parts = measure(*map(jnp.asarray, (features, inside, cells)))
+    regions = [jax.tree.map(lambda value, i=i: value[i], parts) for i in range(2)]
+    for found, share in zip((whole, *regions), (1, *cells[:, 0]), strict=True):
+        wanted = oracle.moments(features[0], inside[0] * share)
+        for one, other in zip((found.weight, found.mean, found.covariance), wanted, strict=True):
+            np.testing.assert_allclose(one[0], other, rtol=1e-4, atol=1e-6)
+
+
 def test_steady_moments():
     features = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 4)), jnp.float32)
     whole = moments(features)
@@ -114,6 +136,13 @@ def test_masks_on_the_style_side(tiny):
     assert error < 0.05 * np.linalg.norm(other.mean - alone.mean)
     result = stylize(tiny, pair, style_masks=[right], levels=(1,))
     assert np.abs(result - stylize(tiny, pair[:, 96:], levels=(1,))).mean() < 0.02
+
+
+def test_a_style_mask_of_nothing_selects_the_whole(tiny):
+    none, whole = (tiny.read_style(STYLES[0], mask) for mask in (np.zeros((48, 48)), None))
+    for found, wanted in zip(none.levels, whole.levels, strict=True):
+        np.testing.assert_allclose(found.mean, wanted.mean, rtol=1e-5)
+        np.testing.assert_allclose(found.covariance, wanted.covariance, rtol=1e-4, atol=1e-6)
 
 
 def test_masks_of_any_kind_and_size(tmp_path):
@@ -267,6 +296,18 @@ def test_what_cannot_be_done(tiny, tmp_path):
         tiny(jnp.asarray(CONTENT)[None], tiny.read_style(STYLES[0]), masks=jnp.ones((2, 96, 112)))
     with pytest.raises(WctError, match="give that, no Style"):
         stylize(tiny, [tiny.read_style(STYLES[0])], style_masks=[LEFT])
+
+
+def test_large_style_masks_are_read_knowingly(tiny, tmp_path, monkeypatch):
+    mask = np.tri(48, dtype=np.float32)
+    Image.fromarray(np.uint8(255 * mask)).save(tmp_path / "mask.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48 * 48 - 1)
+    asked = {"style_masks": [tmp_path / "mask.png"], "levels": (1,)}
+    with pytest.raises(ImageError, match="more than 2303 pixels"):
+        stylize(tiny, STYLES[:1], **asked)
+    found = stylize(tiny, STYLES[:1], allow_large=True, **asked)
+    wanted = stylize(tiny, STYLES[:1], levels=(1,), style_masks=[mask])
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_large_masks_are_read_knowingly(tiny, tmp_path, monkeypatch):

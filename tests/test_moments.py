@@ -243,6 +243,19 @@ def test_mapped_moments_keep_what_float32_rounds_off():
     assert weakest == pytest.approx(4 / 3 * 1e-10, rel=1e-3)
 
 
+def test_merged_moments_keep_what_float32_rounds_off():
+    """Of vectors and their opposites: then means are zero, and nothing else is rounded."""
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(2, 4, 8, 3)) @ rng.normal(size=(3, 3))
+    first, second = np.float32(np.concatenate([half, -half], axis=1))
+    vectors = np.float64([first, second]).reshape(-1, 3)
+    wanted = vectors.T @ vectors / (len(vectors) - 1)
+    for pair in ((first, second), (second, first)):
+        found = merge(*map(measure, pair))
+        exact = np.float64(found.covariance) + np.float64(found.residue)
+        np.testing.assert_allclose(exact, wanted, rtol=1e-12)
+
+
 def test_covariance_is_symmetric():
     covariance = measure(random_features(np.random.default_rng(0), (5, 8, 3))).covariance
     np.testing.assert_array_equal(covariance, covariance.T)

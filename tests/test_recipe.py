@@ -1,6 +1,7 @@
 import dataclasses
 
 import jax
+import numpy as np
 import pytest
 
 from wct._errors import WctError
@@ -26,6 +27,13 @@ def test_what_the_decoders_lose_is_all_replaced_at_full_strength():
     assert step.given_back(True) == 1
 
 
+def test_what_one_image_loses_is_given_back_though_another_loses_nothing():
+    [step] = Recipe((np.array([1.0, 0.5]),), 0.0, levels=(2,)).steps()
+    np.testing.assert_array_equal(step.given_back(False), [1.0, 0.5])
+    [step] = Recipe((np.array([1.0, 1.0]),), 0.0, levels=(2,)).steps()
+    assert step.given_back(False) is None
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -35,7 +43,9 @@ def test_what_the_decoders_lose_is_all_replaced_at_full_strength():
         ({"detail": -0.1}, "detail must be from 0 to 1, not -0.1"),
         ({"ridge": -1.0}, "ridge must be at least 0, not -1.0"),
         ({"ridge": float("nan")}, "ridge must be at least 0, not nan"),
+        ({"ridge": float("inf")}, "ridge must be at least 0, not inf"),
         ({"levels": (6,)}, "there is no level 6: levels are 1 to 5"),
+        ({"levels": (2.0,)}, "there is no level 2.0: levels are 1 to 5"),
         ({"transform": "otto"}, "there is no transform 'otto': did you mean 'ot'?"),
         ({"solver": "newton"}, "there is no solver 'newton': did you mean 'newton-schulz'?"),
     ],
@@ -55,6 +65,11 @@ def test_values_go_with_their_levels():
     assert Recipe.preset("faithful", alpha=0.3, levels=(2,)) == one
     strong = Recipe(0.2, 0.5, levels=(3, 2), transform="wct")
     assert Recipe.preset("strong", alpha=0.2, levels=(3, 2), transform="wct") == strong
+
+
+def test_zero_is_a_value_to_take_in_place_of_the_presets():
+    found = Recipe.preset("strong", alpha=0.0, detail=0.0, levels=())
+    assert (found.alpha, found.detail, found.levels) == (0.0, 0.0, ())
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,8 +1,11 @@
 import gc
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wct._errors import WctError
 from wct._scratch import Scratch
 
 
@@ -30,6 +33,39 @@ def test_a_part_may_be_a_view_of_more():
     whole = np.arange(8 * 8 * 2, dtype=np.float32).reshape(8, 8, 2)
     scratch.write(array, whole[2:6, 3:5], (slice(0, 4), slice(6, 8)))
     np.testing.assert_array_equal(array[:4, 6:], whole[2:6, 3:5])
+
+
+def test_a_part_may_be_of_another_type():
+    scratch = Scratch()
+    array = scratch.new((4, 4, 1), np.float32)
+    scratch.write(array, np.ones((4, 4, 1), np.uint8), (slice(0, 4), slice(0, 4)))
+    np.testing.assert_array_equal(array, 1)
+
+
+def test_all_that_is_large_lies_where_the_user_says(tmp_path, monkeypatch):
+    """Not in the system's place for temporary files, which may be small."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    scratch = Scratch()
+    with pytest.raises(WctError, match="no room for"):
+        scratch.new((4, 4, 1), np.float32)
+    scratch.folder = tmp_path
+    scratch.new((4, 4, 1), np.float32)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells")
+def test_memory_of_maps_is_given_back():
+    def taken():
+        """Of memory that is mapped to files."""
+        return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGE_SIZE")
+
+    scratch, size = Scratch(), 32 * 2**20
+    array = scratch.new((size // 16, 4), np.float32)
+    array[:] = 3
+    before = taken()
+    scratch.release()
+    assert before - taken() > 0.9 * size
+    assert (array == 3).all()
 
 
 def test_a_checkpoint_is_found_and_written_on(tmp_path):

@@ -111,6 +111,16 @@ def test_parts_that_do_not_fit_each_other(styles, tmp_path, name, value, message
         Style.load(path)
 
 
+def test_levels_of_different_axes_are_no_style(styles, tmp_path):
+    path = tmp_path / "one.safetensors"
+    styles[0].save(path)
+    tensors = safetensors.numpy.load_file(path)
+    tensors |= {name: value[None] for name, value in tensors.items() if name.startswith("level1.")}
+    safetensors.numpy.save_file(tensors, path, {"format": "wct-style", "model": "tiny"})
+    with pytest.raises(WctError, match="is no style: its levels have different axes"):
+        Style.load(path)
+
+
 def test_a_style_file_stands_for_its_picture(tiny, styles, tmp_path):
     content = picture(30, 40, 5)
     styles[0].save(tmp_path / "one.safetensors")
@@ -120,12 +130,16 @@ def test_a_style_file_stands_for_its_picture(tiny, styles, tmp_path):
 
 
 def test_equal_styles_are_equal_files(styles, tmp_path):
-    """Again and again: safetensors by itself writes what is said of tensors in any order."""
+    """Again and again: safetensors by itself writes what is said of tensors in any order.
+
+    Their numbers are aligned as it aligns them.
+    """
     for number in range(20):
         styles[0].save(tmp_path / f"{number}.safetensors")
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
     with safetensors.safe_open(tmp_path / "0.safetensors", "numpy") as file:
         assert sorted(file.metadata()) == ["format", "model"]
+    assert int.from_bytes((tmp_path / "0.safetensors").read_bytes()[:8], "little") % 8 == 0
 
 
 def test_a_bank_is_no_style(tiny, styles):
@@ -193,6 +207,11 @@ def test_pooled_moments_are_those_of_all_pixels(tiny, tensors):
         np.testing.assert_allclose(found.mean, mean, rtol=1e-4)
         within = 1e-4 * np.abs(covariance).max()
         np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=within)
+
+
+def test_a_pool_of_styles_is_built_as_a_style(styles):
+    """So that what is compiled for the one serves the other."""
+    assert jax.tree.structure(pool_styles(styles)) == jax.tree.structure(styles[0])
 
 
 def test_a_mixture_mixes_means_and_roots(styles):

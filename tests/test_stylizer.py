@@ -97,6 +97,17 @@ def test_chain_of_other_transforms(tiny, tensors, content, painting, name, formu
     np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=1e-3)
 
 
+def test_a_ridge_is_added_before_the_content_is_whitened(tiny, tensors, content, painting, style):
+    def ridged(features, content, style, alpha):
+        weight, mean, covariance = content
+        ridge = 0.5 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        return oracle.whiten_and_color(features, (weight, mean, covariance + ridge), style, alpha)
+
+    wanted, _ = oracle.chain(tensors, content, painting, [1.0], [2], transform=ridged)
+    *_, actual = tiny.steps(jnp.asarray(content)[None], style, Recipe(1.0, ridge=0.5, levels=(2,)))
+    np.testing.assert_allclose(actual[0], wanted, rtol=0, atol=3e-4)
+
+
 def test_strength_of_each_level(tiny, tensors, content, painting):
     assert_chain(tiny, tensors, content, painting, (1.0, 0.3, 0.0, 0.8), (4, 3, 2, 1))
 

@@ -5,6 +5,7 @@ import pytest
 from conftest import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import coloring, decode, encode, moments, whitening
 
 import wct
 from wct import _swap
@@ -228,6 +229,21 @@ def test_only_the_chosen_levels_are_swapped(tiny):
     assert np.abs(swapped - plain).mean() > 0.01
     unchanged = wct.stylize(content, painting, 0.0, levels=(3, 2), swap=(3, 2), model=tiny)
     np.testing.assert_allclose(unchanged, content, atol=1e-5)
+
+
+def test_a_ridge_counts_where_patches_are_swapped(tiny, tensors):
+    """At level 1: whitened with the ridge, swapped, coloured and decoded, by the oracles."""
+    content, painting = picture(16, 16, 1), picture(16, 16, 2)
+    asked = {"levels": (1,), "swap": (1,), "ridge": 2.0, "preset": "paper", "model": tiny}
+    found = wct.stylize(content, painting, 1.0, **asked)
+    ours, theirs = (encode(tensors["encoder"], each)[1] for each in (content, painting))
+    (_, mean, covariance), (_, style_mean, style_covariance) = map(moments, (ours, theirs))
+    ridge = 2 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    white = (ours - mean) @ whitening(covariance + ridge)
+    swapped, sure = oracle(white, (theirs - style_mean) @ whitening(style_covariance))
+    assert sure.all()
+    wanted = decode(tensors[1], swapped @ coloring(style_covariance) + style_mean, 1)
+    np.testing.assert_allclose(found, wanted.clip(0, 1), atol=1e-3)
 
 
 def test_style_swap_needs_one_picture(tiny):

@@ -128,6 +128,32 @@ def test_in_any_order_into_a_tiff_of_any_kind(tmp_path, big, order, endian):
         np.testing.assert_array_equal(np.asarray(Image.open(path)), PIXELS)
 
 
+def test_what_a_tiff_says_already_stays_so(tmp_path):
+    path, exif = tmp_path / "photo.tif", Image.Exif()
+    tiff(path)
+    exif.update({ExifTags.Base.Software: "Theirs", ExifTags.Base.Artist: "A. Painter"})
+    add(path, exif.tobytes())
+    found = directory(path)
+    assert found[ExifTags.Base.Software][1] == "Mine"
+    assert found[ExifTags.Base.Artist][1] == "A. Painter"
+
+
+def test_directories_and_values_start_at_even_places(tmp_path):
+    """TIFF 6.0, section 2: on word boundaries."""
+    path, exif = tmp_path / "photo.tif", Image.Exif()
+    tiff(path)
+    with path.open("ab") as file:
+        file.write(bytes(1 + path.stat().st_size % 2))  # odd from here on
+    exif.update({ExifTags.Base.Artist: "Seven..", ExifTags.Base.Copyright: "Nine....."})
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = b"eleven byte"
+    add(path, exif.tobytes())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        values = [tag for tag in page.tags if tag.name not in ("StripOffsets", "StripByteCounts")]
+        offsets = [page.offset, *(tag.valueoffset for tag in values)]
+    assert not any(offset % 2 for offset in offsets)
+
+
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("more", [{}, {"xmp": XMP, "icc_profile": profile(), "dpi": (300, 300)}])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -184,6 +210,19 @@ def test_types_and_texts_stay_what_they_are(tmp_path):
         assert tags["Artist"].value == "Müller"
         assert tags["ExifTag"].value == {"ExifVersion": "0232"}
         assert tags["Artist"].dtype == tifffile.DATATYPE.ASCII
+
+
+def test_interoperability_is_left_out(tmp_path):
+    """Its pointer would lead to where the directory was in the EXIF."""
+    path, exif = tmp_path / "photo.tif", Image.Exif()
+    tiff(path)
+    camera = exif.get_ifd(ExifTags.IFD.Exif)
+    camera.update({ExifTags.Base.ISOSpeedRatings: 200, ExifTags.IFD.Interop: {1: "R98"}})
+    data = exif.tobytes()
+    assert b"R98" in data
+    add(path, data)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].tags["ExifTag"].value == {"ISOSpeedRatings": 200}
 
 
 def test_what_tells_of_pixels_is_not_taken(tmp_path):

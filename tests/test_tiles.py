@@ -21,7 +21,7 @@ import wct
 from wct import _memory, _styles, _texture
 from wct._errors import ImageError, WctError
 from wct._layers import layer_names, stride
-from wct._memory import choose_tile, read_memory
+from wct._memory import choose_tile, left_by, read_memory
 from wct._recipe import Recipe
 from wct._scratch import Scratch
 from wct._tiled import measure_tiles, repaint_tiles
@@ -190,19 +190,20 @@ def test_cut_goes_on_by_reflection():
 
 
 @pytest.mark.parametrize(
-    ("size", "recipe"),
+    ("size", "tile", "recipe"),
     [
-        (SMALL, Recipe(1.0)),
-        (SMALL, Recipe(0.6, 0.5, transform="ot")),
-        ((97, 97), Recipe(1.0)),
-        ((400, 33), Recipe(0.6)),
+        (SMALL, SMALL_TILE, Recipe(1.0)),
+        (SMALL, SMALL_TILE, Recipe(0.6, 0.5, transform="ot")),
+        ((97, 97), SMALL_TILE, Recipe(1.0)),
+        ((400, 33), SMALL_TILE, Recipe(0.6)),
+        *(((70, width), 112, Recipe(1.0)) for width in (270, 288)),  # one column, of 288
     ],
 )
-def test_tiles_of_few_levels(tiny, size, recipe):
+def test_tiles_of_few_levels(tiny, size, tile, recipe):
     recipe = replace(recipe, levels=SMALL_LEVELS)
     content, style = picture(*size, 1), tiny.read_style(picture(64, 80, 2))
     wanted = whole(tiny, content, style, recipe)
-    found = tiled(tiny, content, style, recipe, SMALL_TILE)
+    found = tiled(tiny, content, style, recipe, tile)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=WITHIN)
     assert np.abs(wanted - content).mean() > 0.01
 
@@ -511,8 +512,11 @@ def test_no_memory(text):
         read_memory(text)
 
 
+LITE = (16, 32, 64, 128, 128)
+
+
 def test_tiles_are_chosen_by_the_budget():
-    lite, vgg = (16, 32, 64, 128, 128), (64, 128, 256, 512, 512)
+    lite, vgg = LITE, (64, 128, 256, 512, 512)
     choose = partial(choose_tile, levels=LEVELS, tile=None)
     assert choose((2000, 2000), lite, budget=3e9) is None
     # Of 1 GB, 0.53 are the program's and 14 bytes a pixel the picture's; 848 a band's pixel.
@@ -526,6 +530,30 @@ def test_tiles_are_chosen_by_the_budget():
     assert choose((1900, 1900), lite, budget=3e9, masks=3) is not None
     with pytest.raises(WctError, match=r"4000 wide and 4000 high needs 0\.84 GB .* 0\.50 GB are"):
         choose((4000, 4000), vgg, budget=0.5e9)
+
+
+@pytest.mark.parametrize("masks", [0, 1, 2])
+def test_masks_take_memory_too(masks):
+    size, budget = (4000, 4000), 1.5e9
+    side = choose_tile(size, LITE, LEVELS, budget, masks=masks)
+    left = budget - 16e6 * (14 + 16 * masks)
+    assert 848 * side**2 <= left - 0.53e9 < 848 * (side + 16) ** 2
+    assert left_by(size, budget, None, 14, masks) == left
+    assert left_by(size, budget, 240, 14, masks) == budget
+
+
+def test_the_least_tile_is_taken_where_it_just_fits():
+    needed = 0.53e9 + 848 * 176**2 + 14 * 16e6
+    assert choose_tile((4000, 4000), LITE, LEVELS, needed + 1) == 176
+    with pytest.raises(WctError, match="needs"):
+        choose_tile((4000, 4000), LITE, LEVELS, needed - 1)
+
+
+@pytest.mark.parametrize(("side", "canvas"), [(2048, 2048), (2049, 2304)])
+def test_a_whole_picture_takes_the_memory_of_its_canvas(side, canvas):
+    needed = 0.53e9 + canvas**2 * (180 + 24 * 16)
+    assert choose_tile((side, side), LITE, LEVELS, needed + 1) is None
+    assert choose_tile((side, side), LITE, LEVELS, needed - 1e6) is not None
 
 
 @pytest.mark.parametrize("tile", [0, 8, 160, 175])

@@ -13,7 +13,7 @@ from wct._by_name import TRANSFORMS, find_solver, find_transform
 from wct._errors import WctError
 from wct._moments import Moments, moments
 from wct._published import PUBLISHED
-from wct._spectral import _polynomials
+from wct._spectral import _polynomials, kept_inverse_root, kept_root
 from wct._transform import (
     AffineMap,
     add_ridge,
@@ -345,6 +345,45 @@ def test_adain_of_a_dead_channel_is_the_mean_of_the_style():
     np.testing.assert_allclose(actual[:, 1], style[..., 1].mean(), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["wct", "ot", "adain"])
+def test_faint_content_is_no_flat_content(name):
+    """What varies by more than rounding takes all of the style; what varies less, its mean."""
+    noise, style = np.random.default_rng(0).normal(size=(2, 16, 16, 4))
+    wanted = moments(jnp.asarray(style, jnp.float32))
+    for deviation, share in ((2e-4, 1), (2e-5, 0)):
+        content = jnp.asarray(1 + deviation * noise, jnp.float32)
+        affine = find_transform(name, "eigh")(moments(content), wanted)
+        _, mean, covariance = oracle.moments(np.asarray(affine(content)))
+        np.testing.assert_allclose(mean, wanted.mean, atol=1e-2)
+        found, whole = (np.sqrt(np.diagonal(each)) for each in (covariance, wanted.covariance))
+        np.testing.assert_allclose(found, share * whole, atol=2e-2)
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+@pytest.mark.parametrize("name", ["wct", "ot", "adain"])
+def test_noise_of_one_channel_is_not_amplified(name, scale):
+    """A deviation of 3e-6 of the mean is a third of what counts as none; 1e-4 is ten times it."""
+    noise, style = np.random.default_rng(0).normal(size=(2, 16, 16, 4))
+    wanted = moments(jnp.asarray(scale * style, jnp.float32))
+    for deviation, kept in ((3e-6, False), (1e-4, True)):
+        content = jnp.asarray(30 + noise * [30 * deviation, 1, 1, 1], jnp.float32)
+        affine = find_transform(name, "eigh")(moments(content), wanted)
+        gain = np.linalg.norm(affine.matrix[:, 0]) * 30 * deviation / scale
+        assert 0.85 < gain < 1.15 if kept else gain < 0.05
+
+
+@pytest.mark.parametrize("name", ["wct", "ot"])
+def test_directions_that_float32_rounds_off_take_the_style_too(name):
+    """A variance of 1e-8 of the largest, which the residue has."""
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    content = np.float32(rng.normal(size=(16, 16, 4)) * [1, 1, 1, 1e-4] @ turn)
+    wanted = moments(jnp.asarray(rng.normal(size=(16, 16, 4)), jnp.float32))
+    affine = find_transform(name, "eigh")(moments(jnp.asarray(content)), wanted)
+    matrix, (_, _, covariance) = np.asarray(affine.matrix, np.float64), oracle.moments(content)
+    np.testing.assert_allclose(matrix @ covariance @ matrix.T, wanted.covariance, atol=0.05)
+
+
 def test_matched_means():
     content, style = random_features(0, 200, 3), random_features(7, 150, 3)
     actual = transformed("mean", jnp.asarray(content), jnp.asarray(style))
@@ -587,6 +626,19 @@ def test_derivatives_along_a_rotation(operation, spectrum):
     wanted = generator @ np.asarray(value) - np.asarray(value) @ generator
     within = 1e-6 * max(np.abs(wanted).max(), np.abs(value).max())
     np.testing.assert_allclose(actual, wanted, rtol=0, atol=within)
+
+
+@pytest.mark.parametrize(("root", "power"), [(kept_root, 0.5), (kept_inverse_root, -0.5)])
+def test_derivatives_across_a_cut_are_differences(root, power):
+    """Of published transforms: by Daleckii and Krein, of diag(4, 1, 1e-9) cut at about 4e-3."""
+    values = np.array([4, 1, 1e-9])
+    function = np.where(values > 1e-3, values**power, 0)
+    rise, run = (each[:, None] - each[None] for each in (function, values))
+    slopes = np.diag(power * function / values)
+    wanted = np.divide(rise, run, out=slopes, where=~np.eye(3, dtype=bool))
+    matrix, tangent = jnp.diag(jnp.asarray(values, jnp.float32)), jnp.ones((3, 3), jnp.float32)
+    _, found = jax.jvp(lambda matrix: root(matrix, None, 1e-3), (matrix,), (tangent,))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
