@@ -152,6 +152,14 @@ def test_masks_of_more_than_8_bits(name, values, tmp_path):
     np.testing.assert_allclose(read_mask(tmp_path / name, (1, 128)), DEEP, rtol=0, atol=1e-5)
 
 
+def test_masks_in_modes_that_cannot_be_converted(tmp_path):
+    Image.new("LAB", (WIDTH, HEIGHT)).save(tmp_path / "mask.tif")
+    with pytest.raises(ImageError, match=r"cannot read .*mask\.tif: .*LAB"):
+        read_mask(tmp_path / "mask.tif", (HEIGHT, WIDTH))
+    with pytest.raises(ImageError, match=r"cannot read the image: .*La"):
+        split_labels(Image.new("La", (WIDTH, HEIGHT)))
+
+
 def test_masks_are_turned_upright(tmp_path):
     about = Image.Exif()
     about[ExifTags.Base.Orientation] = 3

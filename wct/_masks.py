@@ -77,7 +77,8 @@ def split_labels(
         if image.mode in ("P", "L", "1") or is_deep(image):
             values = np.asarray(image)
         else:
-            values = np.asarray(image.convert("RGB"), np.int32) @ [2**16, 2**8, 1]
+            with reading(labels):
+                values = np.asarray(image.convert("RGB"), np.int32) @ [2**16, 2**8, 1]
     else:
         values = np.asarray(labels)
     return [(values == value).astype(np.float32) for value in np.unique(values)]
@@ -133,13 +134,13 @@ def _box_filter(
 def _grey(mask: MaskLike, allow_large: bool) -> Float[np.ndarray, "height width"]:
     if isinstance(mask, str | os.PathLike | Image.Image):
         image = _open(mask, allow_large)
-        if is_deep(image):
-            with reading(mask):
+        with reading(mask):
+            if is_deep(image):
                 return deep_grey(image)
-        if image.has_transparency_data:  # what is transparent is black
-            black = Image.new("RGBA", image.size, "black")
-            image = Image.alpha_composite(black, image.convert("RGBA"))
-        return _from_bytes(np.asarray(image.convert("L")))
+            if image.has_transparency_data:  # what is transparent is black
+                black = Image.new("RGBA", image.size, "black")
+                image = Image.alpha_composite(black, image.convert("RGBA"))
+            return _from_bytes(np.asarray(image.convert("L")))
     mask = np.asarray(mask)
     if mask.ndim != 2 or 0 in mask.shape:
         raise ImageError(f"a mask is an array (height, width), not one of shape {mask.shape}")
