@@ -157,7 +157,7 @@ def test_masks_in_modes_that_cannot_be_converted(tmp_path):
     with pytest.raises(ImageError, match=r"cannot read .*mask\.tif: .*LAB"):
         read_mask(tmp_path / "mask.tif", (HEIGHT, WIDTH))
     with pytest.raises(ImageError, match=r"cannot read the image: .*La"):
-        split_labels(Image.new("La", (WIDTH, HEIGHT)))
+        split_labels(Image.new("La", (WIDTH, HEIGHT)), STYLES)
 
 
 def test_masks_are_turned_upright(tmp_path):
@@ -166,7 +166,7 @@ def test_masks_are_turned_upright(tmp_path):
     Image.fromarray(np.uint8(255 * LEFT)).save(tmp_path / "mask.png", exif=about)
     turned = LEFT[::-1, ::-1]
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (HEIGHT, WIDTH)), turned)
-    one, none = split_labels(tmp_path / "mask.png")[::-1]
+    one, none = split_labels(tmp_path / "mask.png", STYLES)[::-1]
     np.testing.assert_array_equal([one, none], [turned, 1 - turned])
 
 
@@ -212,7 +212,7 @@ def test_labels(tmp_path):
     labels = np.uint8([[3, 3, 7], [0, 3, 7]])
     Image.fromarray(labels).save(tmp_path / "labels.png")
     for source in (labels, tmp_path / "labels.png"):
-        masks = split_labels(source)
+        masks = split_labels(source, range(3))
         np.testing.assert_array_equal(np.stack(masks), [labels == 0, labels == 3, labels == 7])
         np.testing.assert_array_equal(sum(masks), 1)
 
@@ -220,7 +220,7 @@ def test_labels(tmp_path):
 def test_labels_of_more_than_8_bits(tmp_path):
     labels = np.uint16([[300, 300, 700], [0, 300, 700]])
     Image.fromarray(labels).save(tmp_path / "labels.png")
-    found = split_labels(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png", range(3))
     np.testing.assert_array_equal(found, [labels == 0, labels == 300, labels == 700])
 
 
@@ -229,8 +229,15 @@ def test_labels_in_colours(tmp_path):
     image = np.uint8([[(0, 130, 0), (255, 0, 0)], [(0, 0, 0), (0, 130, 0)]])
     Image.fromarray(image).save(tmp_path / "labels.png")
     wanted = np.array([[1, 2], [0, 1]])
-    found = split_labels(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png", range(3))
     np.testing.assert_array_equal(found, [wanted == 0, wanted == 1, wanted == 2])
+
+
+def test_labels_are_counted_before_masks_are_made():
+    """A float32 mask each would take 70 TB."""
+    photo = np.arange(2**22, dtype=np.int32).reshape(2048, 2048)
+    with pytest.raises(WctError, match="4194304 labels for 2 styles: give one for each"):
+        split_labels(photo, STYLES)
 
 
 def test_masks_go_through_jit(tiny):

@@ -63,14 +63,20 @@ def feathered(
 
 
 def split_labels(
-    labels: MaskLike, *, allow_large: bool = False
+    labels: MaskLike, styles: Sequence[object], *, allow_large: bool = False
 ) -> list[Float[np.ndarray, "height width"]]:
     """Make masks of a label image, one for each value that occurs in it, in ascending order.
 
     Of a picture in colours the values are those, by red, then green, then blue.
 
+    Args:
+        labels: The image.
+        styles: The styles that the masks are for: a photo would give many thousands.
+        allow_large: As in `read_image`.
+
     Raises:
         ImageError: It cannot be read.
+        WctError: There are not as many values as styles.
     """
     if isinstance(labels, str | os.PathLike | Image.Image):
         image = _open(labels, allow_large)
@@ -81,7 +87,9 @@ def split_labels(
                 values = np.asarray(image.convert("RGB"), np.int32) @ [2**16, 2**8, 1]
     else:
         values = np.asarray(labels)
-    return [(values == value).astype(np.float32) for value in np.unique(values)]
+    found = list(np.unique(values))
+    count_styles("labels", found, styles)
+    return [(values == value).astype(np.float32) for value in found]
 
 
 def steady(region: Moments, whole: Moments) -> Moments:
