@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -139,7 +140,8 @@ def test_what_is_lost_is_made_again(folders, tiny):
     stylize_dataset(*folders, model=tiny, **OPTIONS)
     before = results(out)
     (out / "class0/2.png").unlink()
-    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 1
+    (out / "class1/3.png").write_bytes(b"")
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 2
     assert results(out) == before
 
 
@@ -184,6 +186,16 @@ def test_styles_of_another_model(folders, tiny, monkeypatch):
     monkeypatch.setattr(tiny, "mark", "other")
     with pytest.raises(WctError, match="were measured by 'tiny', but the model is 'other'"):
         stylize_dataset(content, out / "styles.safetensors", out.with_name("again"), model=tiny)
+
+
+def test_styles_of_other_pictures(folders, tiny):
+    *_, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    kept = out / "styles.safetensors"
+    fewer = jax.tree.map(lambda values: values[:2], wct.Style.load(kept))
+    fewer.save(kept, overwrite=True)
+    with pytest.raises(WctError, match=r"styles\.safetensors has 2 styles, but .*styles 3: delete"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
 
 
 def test_unreadable_pictures_are_told(folders, tiny):
@@ -251,6 +263,18 @@ def test_other_settings_need_another_folder(folders, tiny, options, words):
     stylize_dataset(*folders, model=tiny, **OPTIONS)
     with pytest.raises(WctError, match=words):
         stylize_dataset(*folders, model=tiny, **(OPTIONS | options))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[]", "is no table of settings"), ("null", "is no table"), (100_000 * "[", "cannot read")],
+)
+def test_settings_that_are_none(folders, tiny, text, words):
+    *_, out = folders
+    out.mkdir()
+    (out / "dataset.json").write_text(text)
+    with pytest.raises(WctError, match=words):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
 
 
 @pytest.mark.parametrize(

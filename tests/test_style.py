@@ -1,6 +1,7 @@
 """Styles as files, pooled and mixed."""
 
 import json
+import os
 import pickle
 
 import jax
@@ -177,6 +178,9 @@ def test_nothing_is_overwritten_unasked(styles, tmp_path):
 def test_no_style(tmp_path):
     with pytest.raises(WctError, match=r"cannot read .*none\.safetensors"):
         Style.load(tmp_path / "none.safetensors")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(WctError, match="is no style: it is a pipe"):
+        Style.load(tmp_path / "pipe.safetensors")
     (tmp_path / "text.safetensors").write_text("hello, this is no safetensors file")
     with pytest.raises(WctError, match="is no style"):
         Style.load(tmp_path / "text.safetensors")

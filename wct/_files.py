@@ -2,10 +2,26 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from ._errors import ImageError, WctError
+
+
+def kind_of(path: Path) -> Literal["file", "folder", "other"] | None:
+    """Tell what has a name; None if nothing has, or nothing can, as of one that is too long.
+
+    Other things are pipes, say, at which reading may wait for good.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(mode) else "other"
 
 
 @contextlib.contextmanager

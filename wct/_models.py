@@ -181,13 +181,14 @@ def read_card(directory: Path) -> dict:
         name, widths, files = card["name"], card["widths"], card["files"]
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f'{path} is damaged: it must be JSON with "name", "widths" and "files" ({error})'
         ) from error
     if not (
         isinstance(name, str)
         and isinstance(files, dict)
+        and all(file.isprintable() for file in files)
         and isinstance(widths, list)
         and len(widths) == len(LEVELS)
         and all(isinstance(width, int) and width > 0 for width in widths)

@@ -21,7 +21,7 @@ from jax.core import eval_context
 from jaxtyping import Array
 
 from ._errors import WctError, WeightsError
-from ._files import write_file
+from ._files import kind_of, write_file
 from ._layers import LEVELS
 from ._models import STYLES, find_model, model_files, read_file
 from ._moments import Moments
@@ -136,6 +136,8 @@ class Style:
         Raises:
             WctError: The file cannot be read, or holds no style.
         """
+        if kind_of(Path(path)) == "other":
+            raise WctError(f"{os.fspath(path)} is no style: it is a pipe or a device, and no file")
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 about = file.metadata() or {}
