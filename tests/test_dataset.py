@@ -250,6 +250,14 @@ def test_an_output_that_cannot_be_made(folders, tiny):
         stylize_dataset(content, styles, out / "below", model=tiny)
 
 
+@pytest.mark.parametrize("at", range(3))
+def test_names_that_cannot_be(folders, tiny, at):
+    named = [*folders]
+    named[at] = folders[at].with_name(300 * "a")
+    with pytest.raises(WctError, match=r"there is no folder|cannot make the folder"):
+        stylize_dataset(*named, model=tiny)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -17,6 +17,7 @@ from skimage.data import astronaut
 
 from wct import _write
 from wct._errors import ImageError
+from wct._files import check_target
 from wct._image import Picture, read_image
 from wct._pixels import fit, resize, shrink_to
 from wct._write import write_image
@@ -896,6 +897,18 @@ def test_a_directory_that_is_a_file(tmp_path):
     (tmp_path / "file").write_bytes(b"precious")
     with pytest.raises(ImageError, match=r"there is no directory .*file$"):
         write_image(Image.fromarray(NOISE), tmp_path / "file" / "picture.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(300 * "a" + ".png", "File name too long"), ("a\0.png", "null")]
+)
+def test_a_name_that_cannot_be(tmp_path, name, words):
+    said = f"cannot write .*{words}.*; choose another name"
+    with pytest.raises(ImageError, match=said):
+        check_target(tmp_path / name, overwrite=False)
+    with pytest.raises(ImageError, match=said):
+        write_image(Image.fromarray(NOISE), tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_too_large_for_its_format(tmp_path):

@@ -91,6 +91,8 @@ def test_files_are_found_at_any_depth(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(WctError, match="there is no folder"):
         find_files(tmp_path / "none")
+    with pytest.raises(WctError, match="there is no folder"):
+        find_files(tmp_path / (300 * "a"))
 
 
 def test_pictures_are_told_by_their_suffixes():

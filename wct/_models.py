@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import WeightsError, suggest
+from ._files import kind_of
 from ._layers import LEVELS
 
 CARD = "model.json"
@@ -77,7 +78,7 @@ def find_model(name_or_directory: str | os.PathLike[str]) -> Path:
     if name_or_directory in known:
         return known[os.fspath(name_or_directory)]
     directory = Path(name_or_directory)
-    if (directory / CARD).is_file():
+    if kind_of(directory / CARD) == "file":
         return directory
     if name_or_directory in DOWNLOADS:
         raise WeightsError(

@@ -48,7 +48,7 @@ def find_files(folder: Path) -> list[str]:
     Raises:
         WctError: There is no such folder, or a part of it cannot be read.
     """
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         raise WctError(f"there is no folder {folder}")
 
     def fail(error: OSError) -> None:
