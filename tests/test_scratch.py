@@ -3,6 +3,7 @@ import gc
 import numpy as np
 import pytest
 
+from wct._errors import WctError
 from wct._scratch import Scratch
 
 
@@ -44,6 +45,17 @@ def test_a_checkpoint_is_found_and_written_on(tmp_path):
     np.testing.assert_array_equal(found, 1)
     scratch.write(found, np.zeros((1, 1, 1), np.float32), (slice(0, 1), slice(0, 1)))
     assert found.sum() == 15
+
+
+def test_no_folder_for_temporary_files(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", fail)
+    with pytest.raises(
+        WctError, match=r"no room .* in any folder \(No usable .*choose another place"
+    ):
+        Scratch().new((4, 4, 1), np.float32)
 
 
 @pytest.mark.parametrize("left", [b"", bytes(63), bytes(65)])
