@@ -102,6 +102,20 @@ def test_steady_moments():
         np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-6)
 
 
+def test_steady_moments_keep_what_rounding_leaves_off():
+    """Of a quarter, three of the whole's vectors are added, whose scatter is exact in float64."""
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 4)), jnp.float32)
+    quarter = jnp.zeros((8, 8)).at[:2].set(1)
+    region, whole = moments(features, quarter), moments(features)
+    apart = np.float64(region.mean) - np.float64(whole.mean)
+    scatter = 15 * exact(region) + 3 * exact(whole) + 16 * 3 / 19 * np.outer(apart, apart)
+    np.testing.assert_allclose(exact(steady(region, whole)), scatter / 18, rtol=0, atol=1e-13)
+
+
+def exact(measured):
+    return np.float64(measured.covariance) + np.float64(measured.residue)
+
+
 def test_masks_on_the_style_side(tiny):
     """A style's mask selects: of two pictures side by side, the moments of the one, nearly."""
     pair = np.concatenate([picture(96, 96, 2), 0.2 * picture(96, 96, 3)], axis=1)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ._errors import ImageError, WctError
 from ._image import SupportsArray, deep_grey, is_deep, opened, reading, upright
-from ._moments import Moments, merge_moments
+from ._moments import Moments, merge_moments, scale_moments
 from ._pixels import resize
 
 MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray | SupportsArray
@@ -103,14 +103,8 @@ def steady(region: Moments, whole: Moments) -> Moments:
     weight = channels * jnp.maximum(1 - share, 0)
     # Both together are divided by their weight less one, which the region's own makes up for.
     scatter = jnp.maximum(weight - jnp.maximum(1 - region.weight, 0), 0)
-    factor = (scatter / jnp.maximum(weight - 1, 1))[..., None, None]
-    prior = replace(
-        whole,
-        weight=weight,
-        covariance=factor * whole.covariance,
-        residue=None if whole.residue is None else factor * whole.residue,
-    )
-    return merge_moments(region, prior)
+    prior = scale_moments(whole, scatter / jnp.maximum(weight - 1, 1))
+    return merge_moments(region, replace(prior, weight=weight))
 
 
 def share_out(masks: Float[Array, "regions *rest"]) -> Float[Array, "regions *rest"]:
