@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -187,7 +188,8 @@ def test_what_is_lost_is_made_again(folders, tiny):
     stylize_dataset(*folders, model=tiny, **OPTIONS)
     before = results(out)
     (out / "class0/2.png").unlink()
-    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 1
+    (out / "class1/3.png").write_bytes(b"")
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 2
     assert results(out) == before
 
 
@@ -269,6 +271,16 @@ def test_styles_of_another_model(folders, tiny, monkeypatch):
         stylize_dataset(content, out / "styles.safetensors", out.with_name("again"), model=tiny)
 
 
+def test_styles_of_other_pictures(folders, tiny):
+    *_, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    kept = out / "styles.safetensors"
+    fewer = jax.tree.map(lambda values: values[:2], wct.Style.load(kept))
+    fewer.save(kept, overwrite=True)
+    with pytest.raises(WctError, match=r"styles\.safetensors has 2 styles, but .*styles 3: delete"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+
+
 def test_unreadable_pictures_are_told(folders, tiny):
     content, _, out = folders
     (content / "class1/1.JPG").write_bytes(b"no picture")
@@ -321,6 +333,14 @@ def test_an_output_that_cannot_be_made(folders, tiny):
         stylize_dataset(content, styles, out / "below", model=tiny)
 
 
+@pytest.mark.parametrize("at", range(3))
+def test_names_that_cannot_be(folders, tiny, at):
+    named = [*folders]
+    named[at] = folders[at].with_name(300 * "a")
+    with pytest.raises(WctError, match=r"there is no folder|cannot make the folder"):
+        stylize_dataset(*named, model=tiny)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -343,6 +363,18 @@ def test_the_order_of_sidecars_does_not_matter(folders, tiny):
     stylize_dataset(*folders, model=tiny, sidecars=patterns, **OPTIONS)
     again = stylize_dataset(*folders, model=tiny, sidecars=patterns[::-1], **OPTIONS)
     assert (again.done, again.found) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[]", "is no table of settings"), ("null", "is no table"), (100_000 * "[", "cannot read")],
+)
+def test_settings_that_are_none(folders, tiny, text, words):
+    *_, out = folders
+    out.mkdir()
+    (out / "dataset.json").write_text(text)
+    with pytest.raises(WctError, match=words):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
 
 
 @pytest.mark.parametrize(

@@ -925,6 +925,18 @@ def test_a_directory_that_is_a_file(tmp_path):
         write_image(Image.fromarray(NOISE), tmp_path / "file" / "picture.png")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [(300 * "a" + ".png", "File name too long"), ("a\0.png", "null")]
+)
+def test_a_name_that_cannot_be(tmp_path, name, words):
+    said = f"cannot write .*{words}.*; choose another name"
+    with pytest.raises(ImageError, match=said):
+        check_target(tmp_path / name, overwrite=False)
+    with pytest.raises(ImageError, match=said):
+        write_image(Image.fromarray(NOISE), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_picture_too_large_for_its_format(tmp_path):
     with pytest.raises(ImageError, match=r"picture\.webp.*another"):
         write_image(Image.new("RGB", (16384, 1)), tmp_path / "picture.webp")

@@ -124,6 +124,20 @@ def test_steady_moments():
         np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-6)
 
 
+def test_steady_moments_keep_what_rounding_leaves_off():
+    """Of a quarter, three of the whole's vectors are added, whose scatter is exact in float64."""
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 4)), jnp.float32)
+    quarter = jnp.zeros((8, 8)).at[:2].set(1)
+    region, whole = moments(features, quarter), moments(features)
+    apart = np.float64(region.mean) - np.float64(whole.mean)
+    scatter = 15 * exact(region) + 3 * exact(whole) + 16 * 3 / 19 * np.outer(apart, apart)
+    np.testing.assert_allclose(exact(steady(region, whole)), scatter / 18, rtol=0, atol=1e-13)
+
+
+def exact(measured):
+    return np.float64(measured.covariance) + np.float64(measured.residue)
+
+
 def test_masks_on_the_style_side(tiny):
     """A style's mask selects: of two pictures side by side, the moments of the one, nearly."""
     pair = np.concatenate([picture(96, 96, 2), 0.2 * picture(96, 96, 3)], axis=1)
@@ -181,13 +195,21 @@ def test_masks_of_more_than_8_bits(name, values, tmp_path):
     np.testing.assert_allclose(read_mask(tmp_path / name, (1, 128)), DEEP, rtol=0, atol=1e-5)
 
 
+def test_masks_in_modes_that_cannot_be_converted(tmp_path):
+    Image.new("LAB", (WIDTH, HEIGHT)).save(tmp_path / "mask.tif")
+    with pytest.raises(ImageError, match=r"cannot read .*mask\.tif: .*LAB"):
+        read_mask(tmp_path / "mask.tif", (HEIGHT, WIDTH))
+    with pytest.raises(ImageError, match=r"cannot read the image: .*La"):
+        split_labels(Image.new("La", (WIDTH, HEIGHT)), STYLES)
+
+
 def test_masks_are_turned_upright(tmp_path):
     about = Image.Exif()
     about[ExifTags.Base.Orientation] = 3
     Image.fromarray(np.uint8(255 * LEFT)).save(tmp_path / "mask.png", exif=about)
     turned = LEFT[::-1, ::-1]
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (HEIGHT, WIDTH)), turned)
-    one, none = split_labels(tmp_path / "mask.png")[::-1]
+    one, none = split_labels(tmp_path / "mask.png", STYLES)[::-1]
     np.testing.assert_array_equal([one, none], [turned, 1 - turned])
 
 
@@ -233,7 +255,7 @@ def test_labels(tmp_path):
     labels = np.uint8([[3, 3, 7], [0, 3, 7]])
     Image.fromarray(labels).save(tmp_path / "labels.png")
     for source in (labels, tmp_path / "labels.png"):
-        masks = split_labels(source)
+        masks = split_labels(source, range(3))
         np.testing.assert_array_equal(np.stack(masks), [labels == 0, labels == 3, labels == 7])
         np.testing.assert_array_equal(sum(masks), 1)
 
@@ -241,7 +263,7 @@ def test_labels(tmp_path):
 def test_labels_of_more_than_8_bits(tmp_path):
     labels = np.uint16([[300, 300, 700], [0, 300, 700]])
     Image.fromarray(labels).save(tmp_path / "labels.png")
-    found = split_labels(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png", range(3))
     np.testing.assert_array_equal(found, [labels == 0, labels == 300, labels == 700])
 
 
@@ -250,8 +272,15 @@ def test_labels_in_colours(tmp_path):
     image = np.uint8([[(0, 130, 0), (255, 0, 0)], [(0, 0, 0), (0, 130, 0)]])
     Image.fromarray(image).save(tmp_path / "labels.png")
     wanted = np.array([[1, 2], [0, 1]])
-    found = split_labels(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png", range(3))
     np.testing.assert_array_equal(found, [wanted == 0, wanted == 1, wanted == 2])
+
+
+def test_labels_are_counted_before_masks_are_made():
+    """A float32 mask each would take 70 TB."""
+    photo = np.arange(2**22, dtype=np.int32).reshape(2048, 2048)
+    with pytest.raises(WctError, match="4194304 labels for 2 styles: give one for each"):
+        split_labels(photo, STYLES)
 
 
 def test_masks_go_through_jit(tiny):

@@ -82,6 +82,17 @@ def test_a_checkpoint_is_found_and_written_on(tmp_path):
     assert found.sum() == 15
 
 
+def test_no_folder_for_temporary_files(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", fail)
+    with pytest.raises(
+        WctError, match=r"no room .* in any folder \(No usable .*choose another place"
+    ):
+        Scratch().new((4, 4, 1), np.float32)
+
+
 @pytest.mark.parametrize("left", [b"", bytes(63), bytes(65)])
 def test_a_checkpoint_of_another_size_is_none(tmp_path, left):
     scratch = Scratch()

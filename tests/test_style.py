@@ -1,5 +1,7 @@
 """Styles as files, pooled and mixed."""
 
+import json
+import os
 import pickle
 
 import jax
@@ -97,7 +99,7 @@ def test_a_model_may_bring_styles(tiny_directory):
             r"level1's weight, mean and covariance are of shapes \(2,\)",
         ),
         ("level2.mean", np.float32(1), "level2's"),
-        ("level5.root", np.zeros(9), "shape"),
+        ("level5.root", np.zeros(9), r"level5's mean and root are of shapes \(8,\), \(9,\)"),
         ("level1.mean", np.full(4, np.nan), "level1 has values that are no numbers"),
     ],
 )
@@ -119,6 +121,36 @@ def test_levels_of_different_axes_are_no_style(styles, tmp_path):
     safetensors.numpy.save_file(tensors, path, {"format": "wct-style", "model": "tiny"})
     with pytest.raises(WctError, match="is no style: its levels have different axes"):
         Style.load(path)
+
+
+def test_a_root_is_looked_at_before_its_matrix_is_made(styles, tmp_path):
+    """Which would take 13 GB."""
+    path = tmp_path / "one.safetensors"
+    styles[0].save(path, compact=True)
+    tensors = safetensors.numpy.load_file(path) | {"level1.mean": np.zeros(60_000, np.float32)}
+    safetensors.numpy.save_file(tensors, path, {"format": "wct-style", "model": "tiny"})
+    with pytest.raises(WctError, match=r"level1's mean and root are of shapes \(60000,\), \(10,\)"):
+        Style.load(path)
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F4"])
+def test_numbers_of_a_type_unknown_to_numpy(tmp_path, kind):
+    tensor = {"dtype": kind, "shape": [2], "data_offsets": [0, 1 if kind == "F4" else 2]}
+    header = json.dumps({"level1.weight": tensor}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(tensor["data_offsets"][1])
+    (tmp_path / "one.safetensors").write_bytes(content)
+    with pytest.raises(WctError, match="is no style: it has numbers of a type unknown to NumPy"):
+        Style.load(tmp_path / "one.safetensors")
+
+
+def test_numbers_too_large_for_the_compact_form(styles, tmp_path):
+    path = tmp_path / "one.safetensors"
+    large = jax.tree.map(lambda values: 1e12 * values, styles[0])
+    with pytest.raises(WctError, match="too large for float16: save it without compact"):
+        large.save(path, compact=True)
+    assert not list(tmp_path.iterdir())
+    large.save(path)
+    assert_same(Style.load(path), large)
 
 
 def test_a_style_file_stands_for_its_picture(tiny, styles, tmp_path):
@@ -160,6 +192,9 @@ def test_nothing_is_overwritten_unasked(styles, tmp_path):
 def test_no_style(tmp_path):
     with pytest.raises(WctError, match=r"cannot read .*none\.safetensors"):
         Style.load(tmp_path / "none.safetensors")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(WctError, match="is no style: it is a pipe"):
+        Style.load(tmp_path / "pipe.safetensors")
     (tmp_path / "text.safetensors").write_text("hello, this is no safetensors file")
     with pytest.raises(WctError, match="is no style"):
         Style.load(tmp_path / "text.safetensors")
@@ -278,6 +313,8 @@ def test_styles_that_do_not_go_together(tiny, styles):
     for function in (mix_styles, pool_styles, stack_styles):
         with pytest.raises(WctError, match="a bank of several: give single ones"):
             function([styles[0], stack_styles(styles)])
+        with pytest.raises(WctError, match=r"have \(4, 6, .* and \(8, 8, .* features at their"):
+            function([styles[0], Style(styles[1].levels[::-1], "tiny")])
     with pytest.raises(WctError, match="no styles"):
         wct.read_style(model=tiny)
 

@@ -176,9 +176,10 @@ def test_model_directory(tiny, tiny_directory, kind):
     assert np.abs(wanted - expected(tiny)).max() > 0  # float16 on disk
 
 
-def test_no_such_model(tmp_path):
+@pytest.mark.parametrize("name", ["nowhere", 300 * "a"])
+def test_no_such_model(tmp_path, name):
     with pytest.raises(WeightsError, match="no model"):
-        wct.stylize(CONTENT, PAINTING, model=tmp_path / "nowhere")
+        wct.stylize(CONTENT, PAINTING, model=tmp_path / name)
 
 
 def test_transparency_is_kept(tiny):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -83,12 +84,15 @@ def test_files_are_found_at_any_depth(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b/c/back").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "b/pipe.png")
     assert find_files(tmp_path) == ["a.png", "b/c/d.JPG", "b/labels.json"]
 
 
 def test_no_folder(tmp_path):
     with pytest.raises(WctError, match="there is no folder"):
         find_files(tmp_path / "none")
+    with pytest.raises(WctError, match="there is no folder"):
+        find_files(tmp_path / (300 * "a"))
 
 
 def test_pictures_are_told_by_their_suffixes():
@@ -145,7 +149,13 @@ def test_a_torn_line_is_dropped(tmp_path, kept):
     assert finished(tmp_path) == {"a-1.png", "a-2.png"}
 
 
-@pytest.mark.parametrize("line", ["{]", "3", '{"output": "dog.png", "more": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{]", "3", '{"output": "dog.png", "more": 1}', "\xff", 100_000 * "[",
+        '{"content": "dog.jpg", "styles": [], "model": "m", "output": ["dog.png"]}',
+    ],
+)  # fmt: skip
 def test_a_line_that_is_none(tmp_path, line):
     (tmp_path / "manifest-train.jsonl").write_text("not a data set's own\n")
     assert not finished(tmp_path)

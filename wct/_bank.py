@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ._errors import WctError
-from ._files import reading_file
+from ._files import kind_of, reading_file
 from ._mixing import stack_styles
 from ._style import Style
 from ._styles import StyleReader
@@ -57,7 +57,7 @@ def open_source(path: Path) -> Source:
     Raises:
         WctError: There is no such folder or file, or it has no styles.
     """
-    if path.is_file():
+    if kind_of(path) in ("file", "other"):
         if path.suffix != ".safetensors":
             raise WctError(f"{path} is neither a folder of styles nor a .safetensors file of them")
         styles = _load(path)
@@ -88,7 +88,7 @@ def open_bank(
 
     Raises:
         ImageError: A picture cannot be read.
-        WctError: The bank is of another model, or cannot be read or written.
+        WctError: The bank is of another model or other pictures, or cannot be read or written.
     """
     if source.styles is None and not kept.exists():
         styles = []
@@ -103,6 +103,12 @@ def open_bank(
         raise WctError(
             f"the styles in {source.path if source.styles else kept} were measured by "
             f"{found.model!r}, but the model is {reader.stylizer.mark!r}: measure them anew"
+        )
+    count = len(found.levels[0].mean)
+    if count != len(source.names):
+        raise WctError(
+            f"{kept} has {count} styles, but {source.path} {len(source.names)}: delete the file, "
+            "and they are measured anew"
         )
     return Bank(source.names, found)
 

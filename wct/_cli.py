@@ -352,11 +352,9 @@ def _masks(
         return masks or None
     if masks:
         raise click.UsageError("give --mask or --labels, not both")
-    from ._masks import count_styles, split_labels
+    from ._masks import split_labels
 
-    found = split_labels(labels, allow_large=allow_large)
-    count_styles("labels", found, styles)
-    return found
+    return split_labels(labels, styles, allow_large=allow_large)
 
 
 def _read_once(*sources: str) -> None:

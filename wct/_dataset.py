@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ._errors import ImageError, WctError
-from ._files import make_folder, new_file, reading_file, write_file
+from ._files import kind_of, make_folder, new_file, reading_file, write_file
 from ._loaded import find_stylizer
 from ._local import Files, Job, repaint_here
 from ._manifest import Manifest, Record, finished, is_manifest
@@ -204,7 +204,7 @@ def stylize_dataset(
         bank = open_bank(origin, target / _BANK, reader, measured)
         for file, copy in copies:
             _copy(source / file, target / copy)
-        there = {name for name in finished(target) if (target / name).exists()}
+        there = {name for name in finished(target) if _is_made(target / name)}
         todo = [
             Job(job.content, rest)
             for job in jobs
@@ -276,8 +276,10 @@ def _claimed(
                 raise
     try:
         there = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WctError(f"cannot read {path}: {error}") from error
+    if not isinstance(there, dict):
+        raise WctError(f"{path} is no table of settings: choose another folder")
     changed = [name for name, value in json.loads(written).items() if there.get(name) != value]
     if changed:
         raise WctError(
@@ -303,9 +305,14 @@ def _is_own(name: str) -> bool:
     return name in (_SETTINGS, _BANK) or is_manifest(name)
 
 
+def _is_made(path: Path) -> bool:
+    """Tell whether a file is there, and not empty, as a machine's sudden end may leave it."""
+    return kind_of(path) == "file" and path.stat().st_size > 0
+
+
 def _copy(origin: Path, copy: Path) -> None:
     """Copy a file that is not there yet."""
-    if copy.exists():
+    if _is_made(copy):
         return
     make_folder(copy.parent)
     with reading_file(origin):

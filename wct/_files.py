@@ -2,10 +2,26 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from ._errors import ImageError, WctError
+
+
+def kind_of(path: Path) -> Literal["file", "folder", "other"] | None:
+    """Tell what has a name; None if nothing has, or nothing can, as of one that is too long.
+
+    Other things are pipes, say, at which reading may wait for good.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(mode) else "other"
 
 
 @contextlib.contextmanager
@@ -25,8 +41,10 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     """Find out before the work whether a file can be written when it is done.
 
     Raises:
-        ImageError: There is a file of that name and `overwrite` is not set, or no directory for it.
+        ImageError: There is a file of that name and `overwrite` is not set, or no directory for it,
+            or no file can have that name.
     """
+    _check_name(path)
     if path.is_dir():
         raise ImageError(f"cannot write {path}: it is a directory")
     if not overwrite and os.path.lexists(path):
@@ -50,6 +68,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         ImageError: The file exists and `overwrite` is not set, or it cannot be written.
     """
+    _check_name(path)
     temporary = path.parent / f".wct-{os.urandom(8).hex()}.tmp"
     try:
         temporary.touch(exist_ok=False)
@@ -68,6 +87,16 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _check_name(path: Path) -> None:
+    """Raise an `ImageError` if no file can have this name: it is too long, say."""
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise ImageError(f"cannot write {path}: {reason}; choose another name") from error
 
 
 def _taken(path: Path) -> ImageError:

@@ -109,6 +109,9 @@ def _read(path: Path) -> Iterator[Record]:
         if not line.endswith("\n"):
             return  # another process is writing it
         try:
-            yield Record(**{"alpha": None} | json.loads(line))
-        except (ValueError, TypeError) as error:
+            record = Record(**{"alpha": None} | json.loads(line))
+            if not isinstance(record.output, str | None):
+                raise TypeError(f"{record.output!r} is no path")
+            yield record
+        except (ValueError, TypeError, RecursionError) as error:
             raise WctError(f"line {number} of {path} is no record: mend or remove it") from error

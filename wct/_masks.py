@@ -12,7 +12,7 @@ from PIL import Image
 
 from ._errors import ImageError, WctError
 from ._image import SupportsArray, deep_grey, is_deep, opened, reading, upright
-from ._moments import Moments, merge_moments
+from ._moments import Moments, merge_moments, scale_moments
 from ._pixels import resize
 
 MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray | SupportsArray
@@ -63,24 +63,33 @@ def feathered(
 
 
 def split_labels(
-    labels: MaskLike, *, allow_large: bool = False
+    labels: MaskLike, styles: Sequence[object], *, allow_large: bool = False
 ) -> list[Float[np.ndarray, "height width"]]:
     """Make masks of a label image, one for each value that occurs in it, in ascending order.
 
     Of a picture in colours the values are those, by red, then green, then blue.
 
+    Args:
+        labels: The image.
+        styles: The styles that the masks are for: a photo would give many thousands.
+        allow_large: As in `read_image`.
+
     Raises:
         ImageError: It cannot be read.
+        WctError: There are not as many values as styles.
     """
     if isinstance(labels, str | os.PathLike | Image.Image):
         image = _open(labels, allow_large)
         if image.mode in ("P", "L", "1") or is_deep(image):
             values = np.asarray(image)
         else:
-            values = np.asarray(image.convert("RGB"), np.int32) @ [2**16, 2**8, 1]
+            with reading(labels):
+                values = np.asarray(image.convert("RGB"), np.int32) @ [2**16, 2**8, 1]
     else:
         values = np.asarray(labels)
-    return [(values == value).astype(np.float32) for value in np.unique(values)]
+    found = list(np.unique(values))
+    count_styles("labels", found, styles)
+    return [(values == value).astype(np.float32) for value in found]
 
 
 def steady(region: Moments, whole: Moments) -> Moments:
@@ -94,14 +103,8 @@ def steady(region: Moments, whole: Moments) -> Moments:
     weight = channels * jnp.maximum(1 - share, 0)
     # Both together are divided by their weight less one, which the region's own makes up for.
     scatter = jnp.maximum(weight - jnp.maximum(1 - region.weight, 0), 0)
-    factor = (scatter / jnp.maximum(weight - 1, 1))[..., None, None]
-    prior = replace(
-        whole,
-        weight=weight,
-        covariance=factor * whole.covariance,
-        residue=None if whole.residue is None else factor * whole.residue,
-    )
-    return merge_moments(region, prior)
+    prior = scale_moments(whole, scatter / jnp.maximum(weight - 1, 1))
+    return merge_moments(region, replace(prior, weight=weight))
 
 
 def share_out(masks: Float[Array, "regions *rest"]) -> Float[Array, "regions *rest"]:
@@ -133,13 +136,13 @@ def _box_filter(
 def _grey(mask: MaskLike, allow_large: bool) -> Float[np.ndarray, "height width"]:
     if isinstance(mask, str | os.PathLike | Image.Image):
         image = _open(mask, allow_large)
-        if is_deep(image):
-            with reading(mask):
+        with reading(mask):
+            if is_deep(image):
                 return deep_grey(image)
-        if image.has_transparency_data:  # what is transparent is black
-            black = Image.new("RGBA", image.size, "black")
-            image = Image.alpha_composite(black, image.convert("RGBA"))
-        return _from_bytes(np.asarray(image.convert("L")))
+            if image.has_transparency_data:  # what is transparent is black
+                black = Image.new("RGBA", image.size, "black")
+                image = Image.alpha_composite(black, image.convert("RGBA"))
+            return _from_bytes(np.asarray(image.convert("L")))
     mask = np.asarray(mask)
     if mask.ndim != 2 or 0 in mask.shape:
         raise ImageError(f"a mask is an array (height, width), not one of shape {mask.shape}")

@@ -116,4 +116,10 @@ def _common_model(styles: Sequence[Style]) -> str:
     models = sorted({style.model for style in styles})
     if len(models) > 1:
         raise WctError(f"the styles are of different models: {', '.join(models)}")
+    channels = {tuple(moments.mean.shape[-1] for moments in style.levels) for style in styles}
+    if len(channels) > 1:
+        given = " and ".join(map(str, sorted(channels)))
+        raise WctError(
+            f"the styles have {given} features at their levels: read their pictures with one model"
+        )
     return models[0]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import WeightsError, suggest
+from ._files import kind_of
 from ._layers import LEVELS
 
 CARD = "model.json"
@@ -77,7 +78,7 @@ def find_model(name_or_directory: str | os.PathLike[str]) -> Path:
     if name_or_directory in known:
         return known[os.fspath(name_or_directory)]
     directory = Path(name_or_directory)
-    if (directory / CARD).is_file():
+    if kind_of(directory / CARD) == "file":
         return directory
     if name_or_directory in DOWNLOADS:
         raise WeightsError(
@@ -181,13 +182,14 @@ def read_card(directory: Path) -> dict:
         name, widths, files = card["name"], card["widths"], card["files"]
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f'{path} is damaged: it must be JSON with "name", "widths" and "files" ({error})'
         ) from error
     if not (
         isinstance(name, str)
         and isinstance(files, dict)
+        and all(file.isprintable() for file in files)
         and isinstance(widths, list)
         and len(widths) == len(LEVELS)
         and all(isinstance(width, int) and width > 0 for width in widths)

@@ -100,6 +100,16 @@ def map_moments(of: Moments, matrix: Float[Array, "*sets channels channels"]) ->
     return Moments(*_map(_parts(of), matrix))
 
 
+def scale_moments(of: Moments, factor: Float[Array, "*sets"]) -> Moments:
+    """Return the moments with their covariance times a factor, rounded only once.
+
+    Args:
+        of: Moments.
+        factor: The factor, at least 0.
+    """
+    return Moments(*_scale(_parts(of), factor))
+
+
 def _in_float64(
     function: Callable[..., tuple[Array, Array, Array]],
 ) -> Callable[..., tuple[Array, Array, Array, Array]]:
@@ -199,6 +209,12 @@ def _map(wide: Wide, of: Parts, matrix: Array) -> tuple[Array, Array, Array]:
     mapped = _product(matrix, _product(covariance + residue, jnp.swapaxes(matrix, -1, -2)))
     mapped = (mapped + jnp.swapaxes(mapped, -1, -2)) / 2
     return weight, _product(matrix, mean[..., None])[..., 0], mapped
+
+
+@_in_float64
+def _scale(wide: Wide, of: Parts, factor: Array) -> tuple[Array, Array, Array]:
+    weight, mean, covariance, residue = map(wide, of)
+    return weight, mean, wide(factor)[..., None, None] * (covariance + residue)
 
 
 def _product(left: Array, right: Array) -> Array:

@@ -33,9 +33,9 @@ class Scratch:
         Raises:
             WctError: There is no room for it.
         """
-        folder = tempfile.gettempdir() if self.folder is None else self.folder
-        size = _bytes(shape, dtype)
+        folder, size = self.folder, _bytes(shape, dtype)
         try:
+            folder = folder or tempfile.gettempdir()
             if name is None or self.folder is None:
                 file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
             else:
@@ -48,8 +48,9 @@ class Scratch:
                 return array
         except OSError as error:
             raise WctError(
-                f"no room for {size / 1e9:.3f} GB of intermediate pictures in {folder} "
-                f"({error.strerror or error}): choose another place (scratch=, --scratch or TMPDIR)"
+                f"no room for {size / 1e9:.3f} GB of intermediate pictures in "
+                f"{folder or 'any folder'} ({error.strerror or error}): choose another place "
+                "(scratch=, --scratch or TMPDIR)"
             ) from error
 
     def keep(self, name: str) -> None:

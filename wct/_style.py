@@ -21,7 +21,7 @@ from jax.core import eval_context
 from jaxtyping import Array
 
 from ._errors import WctError, WeightsError
-from ._files import write_file
+from ._files import kind_of, write_file
 from ._layers import LEVELS
 from ._models import STYLES, find_model, model_files, read_file
 from ._moments import Moments
@@ -108,7 +108,8 @@ class Style:
             compact: A quarter of the size; pictures differ by about 1/255 at most.
 
         Raises:
-            WctError: There is a file already, or it cannot be written.
+            WctError: There is a file already, or it cannot be written, or its numbers are too large
+                for the compact form.
         """
         tensors = {}
         for level, moments in enumerate(self.levels, start=1):
@@ -135,6 +136,8 @@ class Style:
         Raises:
             WctError: The file cannot be read, or holds no style.
         """
+        if kind_of(Path(path)) == "other":
+            raise WctError(f"{os.fspath(path)} is no style: it is a pipe or a device, and no file")
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 about = file.metadata() or {}
@@ -143,6 +146,10 @@ class Style:
             raise WctError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
         except safetensors.SafetensorError as error:
             raise WctError(f"{os.fspath(path)} is no style: {error}") from error
+        except (AttributeError, TypeError) as error:  # so safetensors says it of F8 and F4
+            raise WctError(
+                f"{os.fspath(path)} is no style: it has numbers of a type unknown to NumPy"
+            ) from error
         if about.get("format") != _FORMAT or "model" not in about:
             raise WctError(f"{os.fspath(path)} is no style: it does not say so")
         try:
@@ -181,6 +188,8 @@ def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:
     weight, mean = (tensors[f"{level}.{part}"] for part in ("weight", "mean"))
     channels = mean.shape[-1] if mean.ndim else 0
     root = tensors.get(f"{level}.root")
+    if root is not None and root.shape != (*mean.shape[:-1], channels * (channels + 1) // 2):
+        raise ValueError(f"{level}'s mean and root are of shapes {mean.shape}, {root.shape}")
     covariance = tensors[f"{level}.covariance"] if root is None else _square(root, channels)
     parts = [np.asarray(part, np.float32) for part in (weight, mean, covariance)]
     shapes = [part.shape for part in parts]
@@ -195,6 +204,8 @@ def _read_moments(tensors: Mapping[str, np.ndarray], level: str) -> Moments:
 def _lower_half(root: Array) -> np.ndarray:
     """Return what is not above the diagonal, in the order of the axes: so it is written."""
     half = np.asarray(root)[..., *np.tril_indices(root.shape[-1])]
+    if np.abs(half).max() > np.finfo(np.float16).max:
+        raise WctError("the style's numbers are too large for float16: save it without compact")
     return np.asarray(half, np.float16, order="C")
 
 

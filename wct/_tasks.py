@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ._errors import WctError
+from ._files import kind_of
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
@@ -40,12 +41,14 @@ class Task:
 
 
 def find_files(folder: Path) -> list[str]:
-    """Return the paths of all files below a folder, in it, in order; hidden ones are left out.
+    """Return the paths of all files below a folder, in it, in order.
+
+    Left out are hidden ones, and what is no file, such as a pipe.
 
     Raises:
         WctError: There is no such folder, or a part of it cannot be read.
     """
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         raise WctError(f"there is no folder {folder}")
 
     def fail(error: OSError) -> None:
@@ -60,7 +63,9 @@ def find_files(folder: Path) -> list[str]:
         seen.add((where.st_dev, where.st_ino))
         folders[:] = [name for name in folders if not name.startswith(".")]
         base = Path(parent).relative_to(folder)
-        found += [(base / name).as_posix() for name in files if not name.startswith(".")]
+        shown = (name for name in files if not name.startswith("."))
+        names = (name for name in shown if kind_of(Path(parent, name)) != "other")
+        found += [(base / name).as_posix() for name in names]
     return sorted(found)
 
 
