@@ -102,6 +102,23 @@ def test_steady_moments():
         np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-6)
 
 
+def test_steady_moments_keep_what_float32_rounds_off():
+    """Of vectors and their opposites: then means are zero, and nothing else is rounded."""
+    half = np.float32(np.random.default_rng(0).normal(size=(4, 8, 4)))
+    features = np.concatenate([half, -half])
+    left = np.zeros((8, 8), np.float32)
+    left[:, :4] = 1
+    whole, region = moments(jnp.asarray(features)), moments(jnp.asarray(features), left)
+    found = steady(region, whole)
+    ours, all_of_it = (
+        vectors.T @ vectors
+        for vectors in (np.float64(each).reshape(-1, 4) for each in (features[:, :4], features))
+    )
+    wanted = (ours + 2 * all_of_it / 63) / 33  # half of it, so half of four vectors more
+    exact = np.float64(found.covariance) + np.float64(found.residue)
+    np.testing.assert_allclose(exact, wanted, rtol=0, atol=1e-13)
+
+
 def test_masks_on_the_style_side(tiny):
     """A style's mask selects: of two pictures side by side, the moments of the one, nearly."""
     pair = np.concatenate([picture(96, 96, 2), 0.2 * picture(96, 96, 3)], axis=1)
@@ -126,6 +143,15 @@ def test_masks_of_any_kind_and_size(tmp_path):
         assert found.shape == (HEIGHT, WIDTH)
         assert 0 <= found.min() <= found.max() <= 1
         assert np.abs(found - LEFT).mean() < 0.02
+
+
+@pytest.mark.parametrize("smaller", [3, 7, 30])
+def test_a_mask_may_be_smaller_to_the_nearest_pixel(smaller):
+    height, width = (round(side / smaller) for side in (300, 401))
+    mask = np.ones((height, width), np.float32)
+    assert read_mask(mask, (300, 401)).shape == (300, 401)
+    with pytest.raises(ImageError, match="give one of the same proportions"):
+        read_mask(np.pad(mask, ((0, 0), (0, 2))), (300, 401))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
@@ -207,6 +233,16 @@ def test_labels(tmp_path):
         masks = split_labels(source)
         np.testing.assert_array_equal(np.stack(masks), [labels == 0, labels == 3, labels == 7])
         np.testing.assert_array_equal(sum(masks), 1)
+
+
+def test_labels_with_a_palette_go_by_their_numbers(tmp_path):
+    """Not by their colours, which here are in another order."""
+    labels = np.uint8([[0, 0, 2], [1, 0, 2]])
+    image = Image.fromarray(labels)
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png")
+    np.testing.assert_array_equal(found, [labels == 0, labels == 1, labels == 2])
 
 
 def test_labels_of_more_than_8_bits(tmp_path):
