@@ -253,6 +253,23 @@ def test_other_settings_need_another_folder(folders, tiny, options, words):
         stylize_dataset(*folders, model=tiny, **(OPTIONS | options))
 
 
+@pytest.mark.parametrize("name", ["style0.png", "style3.png"])
+def test_other_styles_need_another_folder(folders, tiny, name):
+    """One that is changed, or one more."""
+    _, styles, _ = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    save(styles / "by name" / name, (20, 20), 20)
+    with pytest.raises(WctError, match=r"was begun with other settings \(styles\)"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+
+
+def test_another_model_needs_another_folder(folders, tiny, monkeypatch):
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    monkeypatch.setattr(tiny, "mark", "other")
+    with pytest.raises(WctError, match=r"was begun with other settings \(model\)"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
