@@ -145,6 +145,18 @@ def test_as_many_are_repainted_as_probability_says(run, images):
     assert abs(changed.mean() - 0.3) < 4 * (0.3 * 0.7 / len(changed)) ** 0.5
 
 
+def test_strength_does_not_depend_on_who_is_repainted(run, bank, images):
+    """Some that are repainted are more so than some that are not would have been."""
+    options = {"bank": pick(bank, 1, 1, 1), "alpha": (0.0, 1.0)}
+    changes, chosen = [], []
+    for seed in range(8):
+        changes.append(mean_change(run(seed, images, **options), images))
+        found = run(seed, images, probability=0.5, **options)
+        chosen.append(mean_change(found, images) > 0)
+    strongest = np.where(chosen, changes, 0).max(0)
+    assert (strongest > np.where(chosen, np.inf, changes).min(0)).all()
+
+
 def test_strengths_lie_in_the_range(run, bank, images):
     """At level 1, whose decoder is linear, the change is in proportion to the strength."""
     one, linear = pick(bank, 0, 0, 0), replace(LAST, alpha=1.0, detail=1.0)
