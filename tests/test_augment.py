@@ -16,6 +16,7 @@ from conftest import picture, run_on_devices
 import wct
 from wct._augment import augment
 from wct._errors import ImageError, WctError
+from wct._loaded import load_bank, load_stylizer
 
 ROOT = Path(__file__).parent.parent
 LAST = wct.Recipe(0.9, 0.3, levels=(1,), transform="ot", solver="newton-schulz")
@@ -176,6 +177,13 @@ def test_strengths_lie_in_the_range(run, bank, images):
 def test_compiled_it_is_the_same(tiny, run, bank, images):
     found = augment(jax.random.key(2), images, bank, stylizer=tiny, probability=0.5, recipe=LAST)
     np.testing.assert_allclose(run(2, images, probability=0.5), found, atol=1e-5)
+
+
+def test_what_comes_along_can_be_loaded_while_tracing(images):
+    for load in (load_stylizer, load_bank):
+        load.cache_clear()
+    for batch in (images, images[:1]):  # what the first trace has loaded serves the second
+        assert jax.eval_shape(augment, jax.random.key(0), batch).shape == batch.shape
 
 
 def test_mapped_over_keys(tiny, run, bank, images):
