@@ -178,6 +178,17 @@ def test_styles_are_measured_once(folders, tiny, monkeypatch):
     assert records(again)[0]["styles"][0].startswith("styles.safetensors#")
 
 
+def test_one_style_that_was_measured_will_do(folders, tiny):
+    content, _, out = folders
+    path = out.with_name("one.safetensors")
+    tiny.read_style(picture(30, 30, 10)).save(path)
+    assert stylize_dataset(content, path, out, model=tiny, levels=(1,)).done == 6
+    [record, *_] = records(out)
+    assert record["styles"] == ["one.safetensors#0"]
+    wanted = wct.stylize(content / record["content"], path, levels=(1,), model=tiny)
+    np.testing.assert_array_equal(Image.open(out / record["output"]), wanted)
+
+
 def test_styles_of_another_model(folders, tiny, monkeypatch):
     content, _, out = folders
     stylize_dataset(*folders, model=tiny, **OPTIONS)

@@ -621,6 +621,14 @@ def test_a_hash_may_be_in_capitals(tmp_path):
     assert _models.read_file(tmp_path / "a", sha256) == b"a"
 
 
+@pytest.mark.parametrize("widths", [[4, 6, 8, 8], [4, 6, 8, 8, 0], [4, 6, 8, 8, 8.0], "46888"])
+def test_a_card_of_other_widths(tmp_path, widths):
+    card = {"name": "tiny", "widths": widths, "files": {}}
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match="five positive widths"):
+        _models.read_card(tmp_path)
+
+
 def test_verify(shipped, home, safe):
     assert models("verify").stdout == "tiny: ok\nvgg19: ok, but there is no encoder\n"
     models("import", safe)
