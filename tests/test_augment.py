@@ -16,6 +16,7 @@ from conftest import picture, run_on_devices
 import wct
 from wct._augment import augment
 from wct._errors import ImageError, WctError
+from wct._loaded import load_bank, load_stylizer
 
 ROOT = Path(__file__).parent.parent
 LAST = wct.Recipe(0.9, 0.3, levels=(1,), transform="ot", solver="newton-schulz")
@@ -145,6 +146,18 @@ def test_as_many_are_repainted_as_probability_says(run, images):
     assert abs(changed.mean() - 0.3) < 4 * (0.3 * 0.7 / len(changed)) ** 0.5
 
 
+def test_strength_does_not_depend_on_who_is_repainted(run, bank, images):
+    """Some that are repainted are more so than some that are not would have been."""
+    options = {"bank": pick(bank, 1, 1, 1), "alpha": (0.0, 1.0)}
+    changes, chosen = [], []
+    for seed in range(8):
+        changes.append(mean_change(run(seed, images, **options), images))
+        found = run(seed, images, probability=0.5, **options)
+        chosen.append(mean_change(found, images) > 0)
+    strongest = np.where(chosen, changes, 0).max(0)
+    assert (strongest > np.where(chosen, np.inf, changes).min(0)).all()
+
+
 def test_strengths_lie_in_the_range(run, bank, images):
     """At level 1, whose decoder is linear, the change is in proportion to the strength."""
     one, linear = pick(bank, 0, 0, 0), replace(LAST, alpha=1.0, detail=1.0)
@@ -164,6 +177,13 @@ def test_strengths_lie_in_the_range(run, bank, images):
 def test_compiled_it_is_the_same(tiny, run, bank, images):
     found = augment(jax.random.key(2), images, bank, stylizer=tiny, probability=0.5, recipe=LAST)
     np.testing.assert_allclose(run(2, images, probability=0.5), found, atol=1e-5)
+
+
+def test_what_comes_along_can_be_loaded_while_tracing(images):
+    for load in (load_stylizer, load_bank):
+        load.cache_clear()
+    for batch in (images, images[:1]):  # what the first trace has loaded serves the second
+        assert jax.eval_shape(augment, jax.random.key(0), batch).shape == batch.shape
 
 
 def test_mapped_over_keys(tiny, run, bank, images):

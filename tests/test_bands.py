@@ -10,6 +10,7 @@ from layers import cases, one_by_one
 from wct import _bands, _onednn
 from wct._bands import no_rows, run_band
 from wct._convolution import Layer
+from wct._transform import AffineMap
 
 
 def starts(layers):
@@ -58,6 +59,20 @@ def test_in_bands_as_whole(case, times, data):
     last = len(layers) - 1
     kept = sorted({*data.draw(st.sets(st.integers(0, last))), last})
     check(features, layers, size, times * 2 ** sum(layer.halved for layer in layers), kept)
+
+
+def test_a_map_comes_before_the_first_layer_alone():
+    rng = np.random.default_rng(0)
+    kernel, bias, matrix, offset, features = (
+        jnp.asarray(rng.normal(size=size), jnp.float32)
+        for size in ((3, 3, 3, 3), 3, (1, 3, 3), (1, 3), (1, 6, 8, 3))
+    )
+    layers, affine = 2 * [Layer(kernel, bias)], AffineMap(matrix, offset)
+    rest = no_rows(layers, 1, 8), layers, 0, (6, 8), (0, 1)
+    found, _ = run_band(features, *rest, affine)
+    wanted, _ = run_band(affine(features), *rest)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
 @pytest.mark.skipif(not _onednn.is_usable(), reason="this jaxlib is without oneDNN")

@@ -22,6 +22,10 @@ def test_conversions_are_inverse(pixel):
     np.testing.assert_allclose(from_oklab(to_oklab(pixel)), pixel, atol=1e-6)
 
 
+def test_what_is_out_of_range_is_clipped():
+    np.testing.assert_allclose(to_srgb(np.array([-0.1, 0, 1, 1.5])), [0, 0, 1, 1])
+
+
 def test_oklab_of_known_colours():
     """From the definition's own table: white, red, green and blue."""
     colours = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])

@@ -263,6 +263,17 @@ def test_styles_are_measured_once(folders, tiny, monkeypatch):
     assert records(again)[0]["styles"][0].startswith("styles.safetensors#")
 
 
+def test_one_style_that_was_measured_will_do(folders, tiny):
+    content, _, out = folders
+    path = out.with_name("one.safetensors")
+    tiny.read_style(picture(30, 30, 10)).save(path)
+    assert stylize_dataset(content, path, out, model=tiny, levels=(1,)).done == 6
+    [record, *_] = records(out)
+    assert record["styles"] == ["one.safetensors#0"]
+    wanted = wct.stylize(content / record["content"], path, levels=(1,), model=tiny)
+    np.testing.assert_array_equal(Image.open(out / record["output"]), wanted)
+
+
 def test_styles_of_another_model(folders, tiny, monkeypatch):
     content, _, out = folders
     stylize_dataset(*folders, model=tiny, **OPTIONS)
@@ -374,6 +385,23 @@ def test_settings_that_are_none(folders, tiny, text, words):
     out.mkdir()
     (out / "dataset.json").write_text(text)
     with pytest.raises(WctError, match=words):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+
+
+@pytest.mark.parametrize("name", ["style0.png", "style3.png"])
+def test_other_styles_need_another_folder(folders, tiny, name):
+    """One that is changed, or one more."""
+    _, styles, _ = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    save(styles / "by name" / name, (20, 20), 20)
+    with pytest.raises(WctError, match=r"was begun with other settings \(styles\)"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+
+
+def test_another_model_needs_another_folder(folders, tiny, monkeypatch):
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    monkeypatch.setattr(tiny, "mark", "other")
+    with pytest.raises(WctError, match=r"was begun with other settings \(model\)"):
         stylize_dataset(*folders, model=tiny, **OPTIONS)
 
 

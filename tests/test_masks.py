@@ -171,6 +171,15 @@ def test_masks_of_any_kind_and_size(tmp_path):
         assert np.abs(found - LEFT).mean() < 0.02
 
 
+@pytest.mark.parametrize("smaller", [3, 7, 30])
+def test_a_mask_may_be_smaller_to_the_nearest_pixel(smaller):
+    height, width = (round(side / smaller) for side in (300, 401))
+    mask = np.ones((height, width), np.float32)
+    assert read_mask(mask, (300, 401)).shape == (300, 401)
+    with pytest.raises(ImageError, match="give one of the same proportions"):
+        read_mask(np.pad(mask, ((0, 0), (0, 2))), (300, 401))
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
 def test_what_is_transparent_is_black(mode, tmp_path):
     """As of a shape that was cut out: white, and around it white that is not seen."""
@@ -258,6 +267,16 @@ def test_labels(tmp_path):
         masks = split_labels(source, range(3))
         np.testing.assert_array_equal(np.stack(masks), [labels == 0, labels == 3, labels == 7])
         np.testing.assert_array_equal(sum(masks), 1)
+
+
+def test_labels_with_a_palette_go_by_their_numbers(tmp_path):
+    """Not by their colours, which here are in another order."""
+    labels = np.uint8([[0, 0, 2], [1, 0, 2]])
+    image = Image.fromarray(labels)
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png")
+    np.testing.assert_array_equal(found, [labels == 0, labels == 1, labels == 2])
 
 
 def test_labels_of_more_than_8_bits(tmp_path):

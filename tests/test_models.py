@@ -378,6 +378,15 @@ def test_layers_beyond_the_encoder_are_left_out(keras):
     ]
 
 
+def test_a_suffix_may_be_in_capitals(safe, tmp_path):
+    path = tmp_path / "VGG.SAFETENSORS"
+    path.write_bytes(safe.read_bytes())
+    (name, found), (wanted_name, wanted) = map(_convert.read_encoder, (path, safe))
+    assert name == wanted_name
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
+
+
 def test_what_is_not_the_published_file_is_noted(keras, monkeypatch, home):
     publish(monkeypatch, "", md5(keras))
     assert "not the published" not in models("import", keras).stderr
@@ -449,6 +458,7 @@ MISTAKES = {
     "OIHW": (transposed, "conv2_1.kernel must be floats of shape (3, 3, 4, 6)"),
     "integers": (lambda t: t | {"conv1_2.bias": np.zeros(4, np.int32)}, "is int32"),
     "not finite": (lambda t: t | {"conv1_2.bias": np.full(4, np.nan, np.float32)}, "not finite"),
+    "infinite": (lambda t: t | {"conv1_2.bias": np.full(4, np.inf, np.float32)}, "not finite"),
     "another shape": (lambda t: t | {"conv4_1.bias": np.zeros((), np.float32)}, "conv4_1"),
 }
 
@@ -603,6 +613,20 @@ def test_list_of_nothing(tmp_path, monkeypatch):
     assert models("list").stdout == ""
     assert models("list", "--json").stdout == "[]\n"
     assert models("verify").stdout == ""
+
+
+def test_a_hash_may_be_in_capitals(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    sha256 = hashlib.sha256(b"a").hexdigest().upper()
+    assert _models.read_file(tmp_path / "a", sha256) == b"a"
+
+
+@pytest.mark.parametrize("widths", [[4, 6, 8, 8], [4, 6, 8, 8, 0], [4, 6, 8, 8, 8.0], "46888"])
+def test_a_card_of_other_widths(tmp_path, widths):
+    card = {"name": "tiny", "widths": widths, "files": {}}
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match="five positive widths"):
+        _models.read_card(tmp_path)
 
 
 def test_verify(shipped, home, safe):

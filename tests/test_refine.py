@@ -246,6 +246,25 @@ def test_search_meets_the_wolfe_conditions(tiny, factor):
     assert -float(jnp.vdot(found.gradient, point.gradient)) >= 0.9 * slope
 
 
+def test_search_finds_a_narrow_valley(tiny, monkeypatch):
+    """Between a length that is too short, 0.9, and one that is too long, 1.2."""
+
+    def evaluate(encoder, objective, canvas):
+        place = canvas[0, 0, 0, 0]
+        loss, slope = jnp.maximum(-place, 10 * place - 11), jnp.where(place < 1, -1.0, 10.0)
+        return _refine.Point(canvas, loss, slope * along)
+
+    content = picture(16, 16, 1)
+    objective = objective_of(tiny, content, picture(16, 16, 2))
+    start = jnp.zeros_like(to_canvas(jnp.asarray(content)))
+    along = start.at[0, 0, 0, 0].set(1)
+    monkeypatch.setattr(_refine, "_evaluate", evaluate)
+    point = evaluate(None, None, start)
+    found = _refine._search(tiny.encoder, objective, point, along, -1.0, 0.3)
+    assert found is not None
+    assert 1 <= float(found.canvas[0, 0, 0, 0]) < 1.1
+
+
 def test_search_upwards_finds_nothing(tiny):
     content, painting = picture(16, 16, 1), picture(16, 16, 2)
     objective = objective_of(tiny, content, painting)

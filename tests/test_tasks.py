@@ -97,14 +97,14 @@ def test_no_folder(tmp_path):
 
 def test_pictures_are_told_by_their_suffixes():
     names = ["a.jpeg", "b/A.WebP", "c.json", "d", "e_mask.png", "mask/f.png"]
-    assert [name for name in names if is_picture(name, ["*_mask.png"])] == [
+    assert [name for name in names if is_picture(name, ["*_mask.png", "m*.png"])] == [
         "a.jpeg", "b/A.WebP", "mask/f.png",
     ]  # fmt: skip
 
 
 def test_sidecars_go_with_their_picture():
-    files = ["a/dog.json", "a/dog_mask.png", "a/dogs.json", "a/dog-house.txt", "readme.md"]
-    pictures = ["a/dog.jpg", "a/dog-house.jpg"]
+    files = ["a/dog.json", "a/dog_mask.png", "a/dogs.json", "a/dog-house.txt", "a/b.md"]
+    pictures = ["a.jpg", "a/dog.jpg", "a/dog-house.jpg"]
     assert list(plan_sidecars(files, pictures, 1)) == [(file, file) for file in files]
     assert list(plan_sidecars(files, pictures, 2)) == [
         ("a/dog.json", "a/dog-1.json"),
@@ -114,7 +114,7 @@ def test_sidecars_go_with_their_picture():
         ("a/dogs.json", "a/dogs.json"),
         ("a/dog-house.txt", "a/dog-house-1.txt"),
         ("a/dog-house.txt", "a/dog-house-2.txt"),
-        ("readme.md", "readme.md"),
+        ("a/b.md", "a/b.md"),
     ]
 
 

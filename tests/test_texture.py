@@ -31,13 +31,16 @@ def test_the_seed_decides(tiny):
     assert np.abs(first - other).mean() > 0.01
 
 
-def test_it_is_the_chain_repeated_on_noise(tiny):
+@pytest.mark.parametrize("transform", ["wct", "mean"])
+def test_it_is_the_chain_repeated_on_noise(tiny, transform):
     noise = np.random.default_rng(3).uniform(size=(32, 48, 3)).astype(np.float32)
-    wanted = noise
+    wanted, shares = noise, []
+    asked = {"transform": transform, "model": tiny}
     for _ in range(2):
-        wanted = wct.stylize(wanted, STYLE, 1.0, preset="paper", levels=(2, 1), model=tiny)
-    result = wct.texture(STYLE, (32, 48), seed=3, model=tiny, **QUICK)
+        wanted = wct.stylize(wanted, STYLE, 1.0, preset="paper", levels=(2, 1), **asked)
+    result = wct.texture(STYLE, (32, 48), seed=3, progress=shares.append, **asked, **QUICK)
     np.testing.assert_allclose(pixels(result), wanted, atol=0.51 / 255)
+    assert shares == [0.5, 1.0]
 
 
 def test_a_texture_has_the_moments_of_its_style(tiny):

@@ -566,6 +566,13 @@ def test_the_least_tile():
     assert choose_tile((4000, 4000), (4,) * 5, LEVELS, 1e9, smallest_tile(5)) == 176
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((200, 301), 300), ((301, 200), 300), ((300, 200), None)]
+)
+def test_a_tile_that_holds_all_is_none(size, wanted):
+    assert choose_tile(size, (4,) * 5, LEVELS, 1e9, 300) == wanted
+
+
 @pytest.mark.parametrize("asked", [{"refine": 1}, {"swap": (2,)}])
 def test_what_needs_the_whole_picture_says_so(tiny, asked):
     content = picture(*SMALL, 1)

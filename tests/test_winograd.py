@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wct import _onednn, _winograd
+from wct._border import ABOVE, AROUND
 from wct._convolution import Layer
 from wct._networks import run_layers
 
@@ -55,6 +56,16 @@ def test_bands_are_put_together(monkeypatch, rows):
     monkeypatch.setattr(_winograd, "_transform", lambda *a: calls.append(a) or transform(*a))
     check(_winograd.convolve(surrounded, *layer[1:], relu=True), layer, True)
     assert len(calls) == 6 // rows
+
+
+@pytest.mark.parametrize("room", [AROUND, ABOVE, ((0, 3), (2, 1))])
+def test_room_is_left_around(room):
+    layer = make_layer(2, 9, 7, 3, 2)
+    surrounded = jnp.pad(layer[0], ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    found = _winograd.convolve(surrounded, *layer[1:], relu=False, room=room)
+    (above, below), (left, right) = room
+    assert found.shape == (2, above + 9 + below, left + 7 + right, 2)
+    check(found[:, above : above + 9, left : left + 7], layer, False)
 
 
 @pytest.mark.parametrize(
