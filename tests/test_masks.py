@@ -275,7 +275,7 @@ def test_labels_with_a_palette_go_by_their_numbers(tmp_path):
     image = Image.fromarray(labels)
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.save(tmp_path / "labels.png")
-    found = split_labels(tmp_path / "labels.png")
+    found = split_labels(tmp_path / "labels.png", range(3))
     np.testing.assert_array_equal(found, [labels == 0, labels == 1, labels == 2])
 
 
