@@ -10,7 +10,7 @@ from PIL import Image
 import wct
 
 
-def a_picture_gives_a_picture(file: Path, pixels: np.ndarray, values: jax.Array) -> None:
+def a_picture_gives_a_picture(file: Path, pixels: np.ndarray) -> None:
     assert_type(wct.stylize("content.jpg", "style.jpg"), Image.Image)
     assert_type(wct.stylize(file, [pixels, file], 0.6, weights=[0.5, 0.5]), Image.Image)
     assert_type(wct.stylize(Image.open(file), wct.read_style(file)), Image.Image)

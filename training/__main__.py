@@ -137,7 +137,7 @@ def evaluate(
 ) -> None:
     """Print reconstruction PSNR a level, and how near results come to style and content."""
     from wct import Recipe
-    from wct._weights import load_model
+    from wct._models import describe
 
     from .evaluate import explained, reconstruction, style_transfer
     from .teacher import load_teacher
@@ -153,7 +153,7 @@ def evaluate(
         vgg = load_teacher(teacher)
         show("explained share", explained(model, vgg, images, everything=everything))
         if styles is not None:
-            levels = sorted(load_model(model).decoders, reverse=True)
+            levels = describe(model.name, model)["levels"]
             strength = None if preset else alpha
             recipe = Recipe.preset(preset or "paper", levels=levels, alpha=strength)
             distances = style_transfer(

@@ -61,9 +61,9 @@ def repaint(
             is little to do between two programs.
     """
     tasks, left = _tasks(work, masks, patches), []
+    run = partial(_repaint, transform=recipe.transform, solver=recipe.solver)
     for group in [tasks] if together else [[task] for task in tasks]:
         with reusing(left):
-            run = partial(_repaint, transform=recipe.transform, solver=recipe.solver)
             canvas = shard_alike(run, canvas, encoder, size, group, recipe.ridge, masks)
         yield canvas
 

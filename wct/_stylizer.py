@@ -335,10 +335,10 @@ def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]
 
 
 def _as_masks(masks: Any) -> Float[Array, "regions height width"]:
-    masks = masks if isinstance(masks, jax.Array) else np.array(masks)
+    masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
     if not _tells_shares(masks):
         raise WctError(f"masks must be floats from 0 to 1 or bools, not {masks.dtype}")
-    return jnp.asarray(masks.astype(np.float32))
+    return jnp.asarray(masks.astype(np.float32))  # a copy of NumPy's: the caller may write to them
 
 
 def _tells_shares(mask: Array | np.ndarray) -> bool:
