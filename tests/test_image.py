@@ -788,11 +788,8 @@ def test_equal_pictures_are_equal_files():
         environment = {**os.environ, "TZ": zone, "PYTHONPATH": str(root)}
         runs.append(subprocess.check_output([sys.executable, "-c", script], env=environment))
     assert runs[0] == runs[1]
-    profile = ImageCms.ImageCmsProfile(
-        io.BytesIO(Image.open(io.BytesIO(runs[0])).info["icc_profile"])
-    )
-    assert profile.profile.creation_date is not None
-    assert profile.profile.creation_date.year == 2000
+    profile = Image.open(io.BytesIO(runs[0])).info["icc_profile"]
+    assert struct.unpack(">3H", profile[24:30]) == (2000, 1, 1)
 
 
 @pytest.mark.parametrize("name", ["picture.xyz", "picture", "picture.gif"])

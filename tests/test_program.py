@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 import pytest
 
@@ -32,19 +33,6 @@ def test_a_light_one_is_the_function_too():
         np.testing.assert_allclose(function(matrix), np.diag([1, 2, 3]), atol=1e-5)
 
 
-@pytest.fixture
-def options(monkeypatch):
-    """Sets the compiler's options, for functions that are compiled from here on."""
-
-    def choose(options):
-        monkeypatch.setattr(_program, "_SOONER", options)
-        _program._is_known.cache_clear()
-
-    yield choose
-    monkeypatch.undo()
-    _program._is_known.cache_clear()
-
-
 def test_alone_and_as_a_part_it_is_the_function():
     np.testing.assert_allclose(scaled(VALUES, 2.0, power=3), WANTED, rtol=1e-5)
     inside = jax.jit(lambda values: scaled(values, 2.0, power=3))
@@ -61,16 +49,19 @@ def test_of_constants_within_jit_it_is_a_part():
     np.testing.assert_allclose(found, 1 + WANTED, rtol=1e-5)
 
 
-def test_an_option_that_the_compiler_does_not_know_is_left_out(options):
-    options({"xla_cpu_make_it_so": True})
-    assert not _program._is_known()
+def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):
+    monkeypatch.setattr(_program, "_SOONER", {"xla_cpu_make_it_so": True})
+    assert not _program._is_known("xla_cpu_make_it_so", True)
     np.testing.assert_allclose(program(jnp.square)(VALUES), np.square(VALUES))
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the options are a CPU's")
 def test_the_options_are_known():
-    """If not, programs are compiled as others are: slower, that is all."""
-    assert _program._is_known()
+    """If they are not, programs are compiled as others are: slower, that is all."""
+    options = dict(_program._LIGHT)
+    if tuple(map(int, jaxlib.__version__.split(".")[:3])) < (0, 11, 2):
+        options |= _program._SOONER
+    assert all(_program._is_known(*option) for option in options.items())
 
 
 def test_what_is_traced():

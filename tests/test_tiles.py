@@ -260,7 +260,7 @@ def test_whatever_is_asked_for(tiny, name):
 
 def test_transparency_in_tiles(tiny):
     content = np.dstack([picture(*SMALL, 1), np.linspace(0, 1, SMALL[1])[None].repeat(SMALL[0], 0)])
-    content = Image.fromarray(np.uint8(255 * content), "RGBA")
+    content = Image.fromarray(np.uint8(255 * content))
     run = partial(wct.stylize, content, picture(64, 80, 2), levels=SMALL_LEVELS, model=tiny)
     wanted, found = np.int16(run()), np.int16(run(tile=SMALL_TILE))
     assert found.shape == (*SMALL, 4)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -204,4 +205,5 @@ def _peak_bytes(device) -> float:
         import resource
     except ImportError:  # Windows
         return float("nan")
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1.0 if sys.platform == "darwin" else 1024.0
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

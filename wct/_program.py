@@ -13,7 +13,10 @@ from jaxtyping import Array
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SOONER: Mapping[str, Any] = {"xla_cpu_use_fusion_emitters": False}
-"""XLA's older code generator, which makes as fast programs in two thirds of the time."""
+"""XLA's older code generator, which makes as fast programs in two thirds of the time.
+
+From jaxlib 0.11.2 on it is gone.
+"""
 
 _LIGHT: Mapping[str, Any] = {"xla_backend_optimization_level": 0}
 """No optimisation: of what is LAPACK's or a matrix product there is none to be had."""
@@ -28,14 +31,17 @@ def program(function: Function, *, light: bool = False, **options: Any) -> Funct
         options: Of `jax.jit`.
     """
     inside = jax.jit(function, **options)
-    how = {**_SOONER, **(_LIGHT if light else {})}
-    alone = jax.jit(function, compiler_options=how, **options)
+
+    @cache
+    def alone() -> Any:
+        wanted = {**_SOONER, **(_LIGHT if light else {})}
+        known = {name: value for name, value in wanted.items() if _is_known(name, value)}
+        return jax.jit(function, compiler_options=known, **options)
 
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         # JAX takes options of the compiler for whole programs alone.
-        sooner = _is_known() and not is_traced(arguments, named)
-        return (alone if sooner else inside)(*arguments, **named)
+        return (inside if is_traced(arguments, named) else alone())(*arguments, **named)
 
     return call  # pyright: ignore[reportReturnType] it takes and returns what the function does
 
@@ -56,14 +62,13 @@ def has_tracers(*trees: Any) -> bool:
 
 
 @cache
-def _is_known() -> bool:
-    """Try the compiler's options, of which XLA promises nothing."""
+def _is_known(option: str, value: Any) -> bool:
+    """Try one of the compiler's options, of which XLA promises nothing."""
     if jax.default_backend() != "cpu":
         return False
     try:
         with eval_context():
-            trial = jax.jit(lambda: np.float32(0), compiler_options={**_SOONER, **_LIGHT})
-            trial.lower().compile()
+            jax.jit(lambda: np.float32(0), compiler_options={option: value}).lower().compile()
     except (RuntimeError, ValueError):
         return False
     return True
