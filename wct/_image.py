@@ -134,7 +134,7 @@ def read_image(source: ImageLike, *, allow_large: bool = False) -> Picture:
             return _from_pillow(source, allow_large)
         if isinstance(source, SupportsArray):
             return _from_array(np.asarray(source))
-        raise ImageError("give a path, a binary stream, a Pillow image or an array.")
+        raise ImageError("give a path, a binary stream, a Pillow image or an array")
 
 
 def read_size(source: str | os.PathLike[str], *, allow_large: bool = False) -> tuple[int, int]:
@@ -302,7 +302,7 @@ def upright(image: Image.Image) -> Image.Image:
 def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pixels and the alpha of an image of any of Pillow's modes."""
     if 0 in image.size:
-        raise ImageError("it is empty.")
+        raise ImageError("it is empty")
     if is_deep(image):
         return _decode_deep_grey(image)
     icc = image.info.get("icc_profile")
@@ -354,22 +354,22 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image | None:
 
 def _from_array(array: np.ndarray) -> Picture:
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ImageError("the shape must be (height, width, 3).")
+        raise ImageError("the shape must be (height, width, 3)")
     if array.dtype == np.uint8:
         return Picture(array, None, kind="uint8")
     if np.issubdtype(array.dtype, np.floating):
         return Picture(to_unit(array, 1), None, kind="float")
-    raise ImageError("the type must be uint8 (0 to 255) or float16, 32 or 64 (0 to 1); convert it.")
+    raise ImageError("the type must be uint8 (0 to 255) or float16, 32 or 64 (0 to 1); convert it")
 
 
 def to_unit(values: np.ndarray, white: int) -> np.ndarray:
     """Scale `values` from [0, white] to float32 in [0, 1]; raise if they lie elsewhere."""
     if not np.isfinite(values).all():
-        raise ImageError(f"it holds NaN or infinite values; values must lie in 0 to {white}.")
+        raise ImageError(f"it holds NaN or infinite values; values must lie in 0 to {white}")
     low, high = values.min(), values.max()
     if low < -_TOLERANCE * white or high > (1 + _TOLERANCE) * white:
         hint = "divide them by 255, or pass uint8" if 2 < high <= 255 else "rescale them"
         raise ImageError(
-            f"its values run from {low:g} to {high:g} and must lie in 0 to {white}; {hint}."
+            f"its values run from {low:g} to {high:g} and must lie in 0 to {white}; {hint}"
         )
     return np.clip(values.astype(np.float32) / np.float32(white), 0, 1)
