@@ -187,6 +187,23 @@ def test_home_is_wct_home_or_the_users_cache(monkeypatch, tmp_path):
         assert _models.home() == tmp_path / "cache" / "wct"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere all users have a home")
+def test_a_user_without_a_home(shipped, safe, monkeypatch, tmp_path):
+    """As in a container that knows nothing of a user but the number."""
+
+    def fail(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", fail)
+    for name in ("WCT_HOME", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert list(wct.list_models()) == ["tiny", "vgg19"]
+    load_model("tiny")
+    assert "cannot write to" in models("import", safe, status=1).stderr
+    assert not (tmp_path / "~").exists()
+
+
 def test_names_are_of_both_places(shipped, home, safe):
     assert list(wct.list_models()) == ["tiny", "vgg19"]
     models("import", safe, "--name", "mine")

@@ -48,14 +48,19 @@ DOWNLOADS = {
 
 
 def home() -> Path:
-    """Return the directory of pulled and imported models: `WCT_HOME`, or the user's cache."""
+    """Return the directory of pulled and imported models: `WCT_HOME`, or the user's cache.
+
+    For a user without a home, as a container may have it, it is one that cannot be.
+    """
     if chosen := os.environ.get("WCT_HOME"):
         with contextlib.suppress(RuntimeError):  # there is no such user
             chosen = Path(chosen).expanduser()
         return Path(chosen).absolute()
     import pooch
 
-    return Path(pooch.os_cache("wct"))
+    with contextlib.suppress(RuntimeError):  # there is no home
+        return Path(pooch.os_cache("wct")).expanduser()
+    return Path(os.devnull, "wct")
 
 
 def list_models() -> dict[str, Path]:
