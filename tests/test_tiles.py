@@ -1,12 +1,16 @@
 """Pictures in tiles: what is whole, in parts, comes out the same."""
 
+import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -380,6 +384,55 @@ def test_what_was_interrupted_goes_on(tiny, tmp_path):
     assert again[-1] == 1
     assert len(again) < len(shares) / 2
     assert not list(folder.iterdir())
+
+
+@pytest.fixture
+def open_files_stay(monkeypatch):
+    """Have nothing that is open or mapped removed or renamed, as on Windows."""
+
+    def in_use():
+        found = set(Path("/proc/self/maps").read_text().split())
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # that of the folder itself
+                found.add(str(descriptor.readlink()))
+        return found
+
+    def careful(function):
+        def call(path, *others, dir_fd=None):
+            folder = Path() if dir_fd is None else Path(f"/proc/self/fd/{dir_fd}").readlink()
+            if str((folder / path).resolve()) in in_use():
+                raise PermissionError(13, "it is in use", path)
+            return function(path, *others, **({} if dir_fd is None else {"dir_fd": dir_fd}))
+
+        return call
+
+    for name in ("unlink", "rename", "replace"):
+        monkeypatch.setattr(os, name, careful(getattr(os, name)))
+    monkeypatch.setattr("tempfile.TemporaryFile", tempfile.NamedTemporaryFile)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is open")
+def test_checkpoints_where_what_is_open_stays(tiny, tmp_path, open_files_stay):
+    content, painting = np.uint8(255 * picture(*SMALL, 1)), picture(64, 80, 2)
+    masks = [np.tile(np.linspace(0, 1, SMALL[1], dtype=np.float32), (SMALL[0], 1))]
+    options = {"masks": masks, "model": tiny, "levels": SMALL_LEVELS, "tile": SMALL_TILE}
+    run = partial(wct.stylize, content, [painting], scratch=tmp_path, **options)
+
+    def interrupt(share):
+        if share > 0.8:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(progress=interrupt)
+    gc.collect()
+    [folder] = tmp_path.iterdir()
+    assert {file.name for file in folder.iterdir()} - {"lock"} == {"picture-2"}
+    shares = []
+    found = run(progress=shares.append)
+    assert shares[0] > 0.5
+    np.testing.assert_array_equal(found, wct.stylize(content, [painting], **options))
+    gc.collect()
+    assert {file.name for file in folder.iterdir()} <= {"lock"}
 
 
 def test_what_could_not_be_written_goes_on(tiny, tmp_path):

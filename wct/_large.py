@@ -15,7 +15,7 @@ from flax import nnx
 from ._errors import WctError
 from ._pixels import strips
 from ._recipe import Recipe
-from ._scratch import Scratch
+from ._scratch import Scratch, drop_unfinished
 from ._style import Style
 from ._stylizer import Stylizer
 from ._tiled import Area, repaint_tiles
@@ -60,16 +60,20 @@ def repaint_large(
             key = _digest(stylizer, style, recipe, pixels, *(masks or ()))
             files.folder = stack.enter_context(_checkpoints(Path(scratch), key))
         files.release()
-        regions = None
-        if masks is not None:
-            regions = files.new((*pixels.shape[:2], len(masks)), np.float32)
-            for index, mask in enumerate(masks):
-                regions[..., index] = mask
         repaint_tiles(
             stylizer, pixels, style, recipe,
-            tile=tile, scratch=files, paste=paste, masks=regions, progress=progress,
+            tile=tile, scratch=files, paste=paste, progress=progress,
+            masks=None if masks is None else _side_by_side(masks, files),
         )  # fmt: skip
         finish()
+
+
+def _side_by_side(masks: Sequence[np.ndarray], files: Scratch) -> np.ndarray:
+    """Return masks along a last axis, in a file."""
+    regions = files.new((*masks[0].shape, len(masks)), np.float32)
+    for index, mask in enumerate(masks):
+        regions[..., index] = mask
+    return regions
 
 
 @contextlib.contextmanager
@@ -90,12 +94,13 @@ def _checkpoints(directory: Path, key: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        for unfinished in folder.glob("*.part"):
-            unfinished.unlink()
+        drop_unfinished(folder)
         lock.release()
         raise
-    shutil.rmtree(folder)  # while it is locked: nobody is to begin in it
+    shutil.rmtree(folder, ignore_errors=True)  # while it is locked: nobody is to begin in it
     lock.release()
+    with contextlib.suppress(OSError):  # Windows and NFS keep the folder of what is open
+        folder.rmdir()
 
 
 def _digest(stylizer: Stylizer, style: Style, recipe: Recipe, *pictures: np.ndarray) -> str:

@@ -12,12 +12,15 @@ import numpy as np
 
 from ._errors import WctError
 
+_UNFINISHED = ".part"
+
 
 class Scratch:
     """A place for large arrays, each in a file that is mapped into memory.
 
     The files have no names, so that nothing is left of them however the process ends; only
-    checkpoints have, if there is a folder for them.
+    checkpoints have, if there is a folder for them. Until one is complete a mark of its name lies
+    beside it: what is mapped cannot be renamed everywhere.
 
     Attributes:
         folder: Where checkpoints are kept, and all else is too; none are without.
@@ -39,7 +42,8 @@ class Scratch:
             if name is None or self.folder is None:
                 file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 the map outlives it
             else:
-                file = (self.folder / f"{name}.part").open("w+b")
+                _mark(self.folder / name).touch()
+                file = (self.folder / name).open("w+b")
             with contextlib.ExitStack() as opened:
                 opened.enter_context(file)
                 _reserve(file.fileno(), size)
@@ -56,17 +60,20 @@ class Scratch:
     def keep(self, name: str) -> None:
         """Make a checkpoint of the array of this name, which is complete now."""
         if self.folder is not None:
-            (self.folder / f"{name}.part").replace(self.folder / name)
+            _mark(self.folder / name).unlink()
 
     def drop(self, name: str) -> None:
-        """Remove a checkpoint, if there is one."""
+        """Remove a checkpoint, if there is one, unless it is in use and the system forbids that."""
         if self.folder is not None:
-            (self.folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):
+                (self.folder / name).unlink(missing_ok=True)
 
     def find(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
         """Return the checkpoint of this name, or None if there is none of this size."""
         path = None if self.folder is None else self.folder / name
-        if path is None or not path.is_file() or path.stat().st_size != _bytes(shape, dtype):
+        if path is None or not path.is_file() or _mark(path).exists():
+            return None
+        if path.stat().st_size != _bytes(shape, dtype):
             return None
         return self._map(path.open("r+b"), shape, dtype)
 
@@ -97,11 +104,24 @@ class Scratch:
         return array
 
 
+def drop_unfinished(folder: Path) -> None:
+    """Remove what was to become checkpoints, unless it is in use and the system forbids that."""
+    for mark in folder.glob(f"*{_UNFINISHED}"):
+        with contextlib.suppress(PermissionError):
+            mark.with_suffix("").unlink(missing_ok=True)
+            mark.unlink()
+
+
 class _Mapped(NamedTuple):
     """Where a file is mapped to, and the file."""
 
     at: int
     file: BinaryIO
+
+
+def _mark(path: Path) -> Path:
+    """Return the file that tells of another one that it is not complete."""
+    return path.with_name(path.name + _UNFINISHED)
 
 
 def _bytes(shape: tuple[int, ...], dtype: type) -> int:

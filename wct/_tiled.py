@@ -94,8 +94,8 @@ def repaint_tiles(
         )
         if painted is not None:
             scratch.keep(_name(count + 1))
-            scratch.drop(_name(count))
             result = painted
+            scratch.drop(_name(count))
 
 
 def repaint_into(
