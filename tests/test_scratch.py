@@ -83,6 +83,21 @@ def test_a_checkpoint_is_found_and_written_on(tmp_path):
     assert found.sum() == 15
 
 
+@pytest.mark.skipif(os.name != "posix", reason="only there a file tells its room")
+@pytest.mark.parametrize("reserves", [False, True])
+def test_room_is_taken_at_once(tmp_path, monkeypatch, reserves):
+    """Where the system cannot reserve it, too, as on macOS."""
+    if not reserves:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+        monkeypatch.setattr("wct._scratch._AT_ONCE", 2**18, raising=False)
+    scratch = Scratch()
+    scratch.folder = tmp_path
+    array = scratch.new((1000, 1001, 1), np.float32, "one")
+    assert not array.any()
+    about = (tmp_path / "one").stat()
+    assert about.st_size == array.nbytes <= 512 * about.st_blocks
+
+
 def test_no_folder_for_temporary_files(monkeypatch):
     def fail():
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")

@@ -14,6 +14,9 @@ from ._errors import WctError
 
 _UNFINISHED = ".part"
 
+_AT_ONCE = 2**24
+"""Bytes of zeros to write at once."""
+
 
 class Scratch:
     """A place for large arrays, each in a file that is mapped into memory.
@@ -46,7 +49,7 @@ class Scratch:
                 file = (self.folder / name).open("w+b")
             with contextlib.ExitStack() as opened:
                 opened.enter_context(file)
-                _reserve(file.fileno(), size)
+                _reserve(file, size)
                 array = self._map(file, shape, dtype)
                 opened.pop_all()  # it stays open as long as it is mapped
                 return array
@@ -128,9 +131,11 @@ def _bytes(shape: tuple[int, ...], dtype: type) -> int:
     return int(np.prod(shape)) * np.dtype(dtype).itemsize
 
 
-def _reserve(file: int, size: int) -> None:
+def _reserve(file: BinaryIO, size: int) -> None:
     """Take the room at once: a disk that is full later would kill the process."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
-    else:
-        os.truncate(file, size)
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, _AT_ONCE):  # a file that is only made longer takes none
+        file.write(bytes(min(_AT_ONCE, size - start)))
+    file.flush()
