@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,17 @@ def test_another_picture_under_a_name_that_was_read(suffix, orientation, tmp_pat
         np.testing.assert_array_equal(found.stored, read_image(path).stored)
 
 
-def test_profiles_are_applied(tmp_path):
+def test_profiles_are_applied(tmp_path, monkeypatch):
     """One that swaps red and blue, as Pillow applies it, but for rounding; and back."""
+    make = tempfile.NamedTemporaryFile
+
+    def make_unreadable(*arguments, **options):
+        """As on Windows, where nobody else opens a temporary file that is open."""
+        file = make(*arguments, **options)
+        file.name = "in use"
+        return file
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", make_unreadable)
     data = bytearray(PROFILE.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")))
     red, blue = data.index(b"rXYZ"), data.index(b"bXYZ")
     data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"

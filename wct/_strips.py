@@ -151,10 +151,10 @@ def _to_profile(image: Any, profile: bytes) -> Any:
     """Convert from sRGB to another profile, if it allows for that."""
     import pyvips
 
-    with tempfile.NamedTemporaryFile() as file, contextlib.suppress(pyvips.Error):
-        file.write(profile)
-        file.flush()
-        return image.icc_transform(file.name, embedded=True, intent="perceptual")
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(pyvips.Error):
+        file = Path(folder, "profile.icc")  # closed: Windows opens none twice
+        file.write_bytes(profile)
+        return image.icc_transform(os.fsencode(file), embedded=True, intent="perceptual")
     return image
 
 
