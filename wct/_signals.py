@@ -40,6 +40,14 @@ def _again(thrown_away: Any) -> None:
     if number is None:
         _usual(thrown_away)
     elif _due is None or not _due.is_alive():
-        _due = threading.Timer(_LATER, os.kill, (os.getpid(), number))
+        _due = threading.Timer(_LATER, _give, (number,))
         _due.daemon = True
         _due.start()
+
+
+def _give(number: int) -> None:
+    """Give this process a signal, as from outside."""
+    if os.name == "posix":
+        os.kill(os.getpid(), number)
+    else:  # on Windows that would end it at once
+        signal.raise_signal(number)
