@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from wct import _malloc
+
 SCRIPT = """
 import resource, sys
 import wct._malloc
@@ -54,6 +56,18 @@ def test_holes_are_given_back():
     assert int(freed) > 50e6
 
 
-def test_elsewhere_nothing_happens():
-    script = "import platform; platform.libc_ver = lambda: ('', '')\n" + SCRIPT
+@pytest.mark.parametrize("answer", ["('', '')", "open(''), ''"])
+def test_elsewhere_nothing_happens(answer):
+    """Also where Python may not look into its own program, as that from Windows' store."""
+    script = f"import platform; platform.libc_ver = lambda: ({answer})\n" + SCRIPT
     subprocess.run([sys.executable, "-c", script, "kept"], check=True, capture_output=True)
+
+
+def test_what_the_library_is_is_asked_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(platform, "libc_ver", lambda: asked.append(1) or ("", ""))
+    _malloc._glibc.cache_clear()
+    _malloc.keep_memory()
+    _malloc.give_back()
+    _malloc._glibc.cache_clear()
+    assert len(asked) == 1

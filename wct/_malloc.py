@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import platform
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
@@ -24,7 +25,18 @@ def give_back() -> None:
 
 
 def _call(name: str, *arguments: int) -> None:
-    if platform.libc_ver()[0] != "glibc":
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        getattr(ctypes.CDLL(None), name)(*arguments)
+    if (library := _glibc()) is not None:
+        with contextlib.suppress(AttributeError):
+            getattr(library, name)(*arguments)
+
+
+@functools.cache
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library if it is glibc.
+
+    Where it is another one, Python reads all of its own program to find that out, if it may.
+    """
+    with contextlib.suppress(OSError):
+        if platform.libc_ver()[0] == "glibc":
+            return ctypes.CDLL(None)
+    return None
