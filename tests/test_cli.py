@@ -192,6 +192,20 @@ def test_no_standard_error_and_a_name_that_is_no_text(folder, tiny_directory):
     assert Path(os.fsdecode(b"o\xff.png")).exists()
 
 
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [("utf-8", "漢é".encode()), ("cp1252", b"\\u6f22\xe9"), ("cp932", b"\x8a\xbf\\xe9")],
+)
+def test_a_name_that_standard_output_cannot_encode(folder, tiny_directory, encoding, printed):
+    """As where Windows writes to a file or a pipe."""
+    arguments = ("photo.jpg", "art.png", "--levels", "1", "--model", tiny_directory)
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = wct_process("stylize", *arguments, "-o", "漢é.png", env=environment)
+    assert done.stdout.split() == [printed + b".png"]
+    assert done.stderr == b""
+    assert Path("漢é.png").exists()
+
+
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_empty_standard_input_is_one_line(folder, closed):
     command = f"{shlex.quote(sys.executable)} -m wct stylize - art.png {'<&-' if closed else ''}"

@@ -1,6 +1,7 @@
 """The command `wct`."""
 
 import atexit
+import codecs
 import contextlib
 import dataclasses
 import errno
@@ -83,9 +84,17 @@ def main() -> None:
     _collect_seldom()
     # Where programs cannot be kept, they are compiled again.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("wct", _escape)
+        sys.stdout.reconfigure(errors="wct")
     obey_signals()
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Have names of files that are no text written as they are; escape what an encoding lacks."""
+    with contextlib.suppress(UnicodeError):
+        return codecs.lookup_error("surrogateescape")(error)
+    return codecs.lookup_error("backslashreplace")(error)
 
 
 def _collect_seldom() -> None:
