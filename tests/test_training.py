@@ -427,6 +427,22 @@ def test_values_that_cannot_be_are_told(tmp_path, entry, value, message):
         load_settings(path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere no variable decides it")
+def test_settings_are_utf8_whatever_the_system_takes_for_text(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_text(SMOKE.read_text().replace('name = "', 'name = "über-'), "utf-8")
+    script = (
+        "import sys, pathlib, training.settings as s\n"
+        "print(ascii(s.load_settings(pathlib.Path(sys.argv[1])).name))"
+    )
+    variables = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], env=os.environ | variables,
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout.startswith("'\\xfcber-"), done.stderr
+
+
 @pytest.mark.parametrize(
     "config", sorted(ROOT.glob("training/configs/*.toml")), ids=lambda p: p.stem
 )

@@ -45,7 +45,7 @@ def export_model(
     decoders = {}
     for model in models:
         decoders |= load_decoders(model)
-    said = tomllib.loads(about.read_text()) if about else None
+    said = tomllib.loads(about.read_text("utf-8")) if about else None
     save_model(
         target, Model(first.name, first.encoder, decoders), about=said, with_encoder=with_encoder
     )

@@ -80,7 +80,7 @@ def load_settings(path: Path) -> Settings:
             a needed entry.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text("utf-8"))
         for phase in {"distil", "decoders"} & table.keys():
             table[phase] = _phase(table[phase])
         for key in {"widths", "levels"} & table.keys():
