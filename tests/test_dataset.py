@@ -477,6 +477,23 @@ def test_one_process_a_part(folders, tiny):
     assert stylize_dataset(*folders, model=tiny, progress=again, **OPTIONS).done == 6
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOTSUP, "Operation not supported"), NotImplementedError("no flock")]
+)
+def test_a_folder_that_cannot_be_locked(folders, tiny, monkeypatch, error):
+    """As on some network drives."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", fail)
+    with pytest.raises(WctError, match=r"cannot lock .*out \((Operation not supported|no flock)\)"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+    content, [style, *_] = picture(50, 60, 0), sorted(folders[1].rglob("*.png"))
+    with pytest.raises(WctError, match=r"cannot use .*: (Operation not supported|no flock)"):
+        wct.stylize(content, style, model=tiny, levels=(1,), tile=48, scratch=folders[2])
+
+
 def test_batches_change_nothing(folders, tiny, monkeypatch):
     content, styles, out = folders
     stylize_dataset(*folders, model=tiny, **OPTIONS)

@@ -260,7 +260,7 @@ def _claimed(
     """Hold a folder for this part of a data set, and see that it is of these settings.
 
     Raises:
-        WctError: It belongs to something else, or another process is at it.
+        WctError: It belongs to something else, or another process is at it, or it cannot be locked.
     """
     make_folder(target)
     path = target / _SETTINGS
@@ -289,8 +289,11 @@ def _claimed(
     lock = FileLock(target / (".lock" if shard is None else f".lock-{shard[0]}-of-{shard[1]}"))
     try:
         lock.acquire(timeout=0)
-    except (Timeout, OSError) as error:
+    except Timeout as error:
         raise WctError(f"another process is at this part of {target}: wait for it") from error
+    except (OSError, NotImplementedError) as error:  # of some network drives
+        reason = getattr(error, "strerror", None) or error
+        raise WctError(f"cannot lock {target} ({reason}): choose another folder") from error
     try:
         if shard is None:  # of a part, what another one is writing looks the same
             for left in target.rglob(".wct-*.tmp"):

@@ -89,8 +89,9 @@ def _checkpoints(directory: Path, key: str) -> Iterator[Path]:
             f"another process is at this picture in {directory}: wait for it, or choose another "
             "directory"
         ) from error
-    except OSError as error:
-        raise WctError(f"cannot use {directory}: {error.strerror or error}") from error
+    except (OSError, NotImplementedError) as error:  # the latter of some network drives
+        reason = getattr(error, "strerror", None) or error
+        raise WctError(f"cannot use {directory}: {reason}") from error
     try:
         yield folder
     except BaseException:
