@@ -88,6 +88,22 @@ def test_files_are_found_at_any_depth(tmp_path):
     assert find_files(tmp_path) == ["a.png", "b/c/d.JPG", "b/labels.json"]
 
 
+def test_folders_without_numbers_are_told_apart(tmp_path, monkeypatch):
+    """As some network drives have them on Windows."""
+    stat = os.stat
+    zeros = {1: 0, 2: 0}
+
+    def stat_without(path, **options):
+        found = stat(path, **options)
+        return os.stat_result(zeros.get(place, value) for place, value in enumerate(found))
+
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    monkeypatch.setattr(os, "stat", stat_without)
+    assert find_files(tmp_path) == ["a/1.png", "b/2.png"]
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(WctError, match="there is no folder"):
         find_files(tmp_path / "none")

@@ -56,11 +56,11 @@ def find_files(folder: Path) -> list[str]:
 
     found, seen = [], set()
     for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        where = Path(parent).stat()
-        if (where.st_dev, where.st_ino) in seen:  # a link that leads back
+        where = Path(parent).resolve()  # not by numbers, which some network drives have none of
+        if where in seen:  # a link that leads back
             folders.clear()
             continue
-        seen.add((where.st_dev, where.st_ino))
+        seen.add(where)
         folders[:] = [name for name in folders if not name.startswith(".")]
         base = Path(parent).relative_to(folder)
         shown = (name for name in files if not name.startswith("."))
