@@ -467,6 +467,19 @@ def test_labels_are_not_replaced_by_results(folders, tiny):
     assert not out.exists()
 
 
+def test_names_are_told_apart_as_the_folder_does(folders, tiny):
+    content, _, out = folders
+    stylize_dataset(*folders, model=tiny, **OPTIONS)
+    save(content / "Dog.jpg", (24, 20), 0)
+    (out / "DATASET.JSON").hardlink_to(out / "dataset.json")  # as on macOS and Windows
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 1
+    save(content / "dog.png", (24, 20), 1)
+    with pytest.raises(WctError, match=r"Dog\.jpg and dog\.png would both become dog\.png"):
+        stylize_dataset(*folders, model=tiny, **OPTIONS)
+    (out / "DATASET.JSON").unlink()
+    assert stylize_dataset(*folders, model=tiny, **OPTIONS).done == 1
+
+
 def test_one_process_a_part(folders, tiny):
     def again(report):
         if not report.done:

@@ -66,8 +66,8 @@ def test_too_many_styles(per_image):
         plan(NAMES[:1], per_image=per_image)
 
 
-def refuse(*made):
-    refuse_clashes(made, lambda name: name == "own.json")
+def refuse(*made, **options):
+    refuse_clashes(made, lambda name: name == "own.json", **options)
 
 
 def test_names_that_clash():
@@ -77,6 +77,15 @@ def test_names_that_clash():
         refuse(("a/b.jpg", "a/b.png"), ("a/b.png", "a/b.png"))
     with pytest.raises(WctError, match=r"own\.json would become own\.json, which a data set has"):
         refuse(("own.json", "own.json"))
+
+
+def test_names_that_clash_but_for_their_case():
+    names = ("dog.png", "dog.png"), ("Dog.jpg", "Dog.png"), ("Own.json", "Own.json")
+    refuse(*names)
+    with pytest.raises(WctError, match=r"dog\.png and Dog\.jpg would both become Dog\.png: rename"):
+        refuse(*names, folded=True)
+    with pytest.raises(WctError, match=r"Own\.json would become Own\.json, which a data set has"):
+        refuse(*names[::-1], folded=True)
 
 
 def test_files_are_found_at_any_depth(tmp_path):

@@ -177,7 +177,8 @@ def stylize_dataset(
     beside = sorted(set(files) - set(pictures))
     copies = list(plan_sidecars(beside, pictures, styles_per_image))
     # Every part plans all, so that each finds names that clash, and then does its own.
-    refuse_clashes([*((task.content, task.output) for task in tasks), *copies], _is_own)
+    made = [*((task.content, task.output) for task in tasks), *copies]
+    refuse_clashes(made, _is_own)
     copies = copies[part - 1 :: parts]
     jobs = [Job(name, tuple(group)) for name, group in groupby(tasks, lambda task: task.content)]
     jobs = jobs[part - 1 :: parts]
@@ -194,6 +195,7 @@ def stylize_dataset(
         "sidecars": sorted(sidecars),
     }
     with _claimed(target, settings, shard), Manifest(target, shard) as manifest:
+        refuse_clashes(made, _is_own, folded=_folds_case(target))
         reader = StyleReader(stylizer, style_size, read_memory(DEFAULT_MEMORY))
         report, tell = DatasetReport(), progress or (lambda _: None)
 
@@ -306,6 +308,12 @@ def _claimed(
 def _is_own(name: str) -> bool:
     """Tell whether a data set has a file of its own of that name."""
     return name in (_SETTINGS, _BANK) or is_manifest(name)
+
+
+def _folds_case(target: Path) -> bool:
+    """Tell whether names that differ in their case alone are one, as on macOS and Windows."""
+    path, other = target / _SETTINGS, target / _SETTINGS.upper()
+    return other.exists() and other.samefile(path)
 
 
 def _is_made(path: Path) -> bool:

@@ -126,21 +126,25 @@ def plan_sidecars(
                 yield path, f"{owner}-{count}{path[len(owner) :]}"
 
 
-def refuse_clashes(made: Iterable[tuple[str, str]], own: Callable[[str], bool]) -> None:
+def refuse_clashes(
+    made: Iterable[tuple[str, str]], own: Callable[[str], bool], *, folded: bool = False
+) -> None:
     """Make sure that each file of the output has a name to itself.
 
     Args:
         made: Files of the content, each with what becomes of it.
         own: Tells which names of the output are the data set's own.
+        folded: Whether names that differ in their case alone are one.
 
     Raises:
         WctError: Two files would get one name, or one the data set's own.
     """
     origins: dict[str, str] = {}
     for content, output in made:
-        if own(output):
+        name = output.casefold() if folded else output
+        if own(name):
             raise WctError(f"{content} would become {output}, which a data set has: rename it")
-        first = origins.setdefault(output, content)
+        first = origins.setdefault(name, content)
         if first != content:
             raise WctError(
                 f"{first} and {content} would both become {output}: rename one, or choose another "
