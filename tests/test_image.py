@@ -523,7 +523,14 @@ def test_a_missing_file(tmp_path):
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
-def test_a_directory(tmp_path):
+@pytest.mark.parametrize("error", [IsADirectoryError, PermissionError])
+def test_a_directory(tmp_path, monkeypatch, error):
+    """For which Windows has the other error."""
+
+    def fail(path, *_):
+        raise error(13, "Permission denied", path)
+
+    monkeypatch.setattr("builtins.open", fail)
     with pytest.raises(ImageError, match=f"{tmp_path.name}: it is a directory"):
         read_image(tmp_path)
 

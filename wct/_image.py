@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -198,7 +199,7 @@ def _cause(error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return "there is no such file"
-        case IsADirectoryError():
+        case OSError(filename=str(name)) if Path(name).is_dir():
             return "it is a directory; give an image file"
         case UnidentifiedImageError():
             return "it is no image of a format known here; convert it to PNG or JPEG first"
