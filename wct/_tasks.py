@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -73,7 +73,7 @@ def is_picture(path: str, sidecars: Sequence[str] = ()) -> bool:
     """Whether a file is a picture, by its suffix, and matches none of the sidecars' patterns."""
     path_of = PurePosixPath(path)
     return path_of.suffix.lower() in SUFFIXES and not any(
-        fnmatch(path_of.name, pattern) for pattern in sidecars
+        fnmatchcase(path_of.name, pattern) for pattern in sidecars
     )
 
 
