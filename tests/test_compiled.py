@@ -18,7 +18,10 @@ jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
 jax.jit(lambda x: x + 1)(np.zeros(3))  # jax has compiled something before
 import wct
 picture = np.random.default_rng(0).uniform(size=(20, 30, 3))
-result = wct.stylize(picture, picture[::-1], 1.0, levels=(2,), model=sys.argv[1])
+model = sys.argv[1]
+if "loaded" in sys.argv:
+    model = wct.Stylizer.from_pretrained(model)
+result = wct.stylize(picture, picture[::-1], 1.0, levels=(2,), model=model)
 print(json.dumps({
     "hits": events.count("/jax/compilation_cache/cache_hits"),
     "misses": events.count("/jax/compilation_cache/cache_misses"),
@@ -30,8 +33,8 @@ print(json.dumps({
 
 @pytest.fixture
 def stylize(tiny_directory):
-    def run(**environment):
-        command = [sys.executable, "-c", SCRIPT, str(tiny_directory)]
+    def run(*arguments, **environment):
+        command = [sys.executable, "-c", SCRIPT, str(tiny_directory), *arguments]
         kept = {name: os.environ[name] for name in os.environ if "CACHE" not in name}
         given = kept | {"JAX_PLATFORMS": "cpu"} | environment
         done = subprocess.run(command, env=given, check=True, capture_output=True, text=True)
@@ -48,6 +51,13 @@ def test_a_second_process_compiles_nothing(stylize, home):
     assert second["misses"] == 0
     assert second["hits"] == first["misses"]
     np.testing.assert_array_equal(first["result"], second["result"])
+
+
+def test_what_a_stylizer_that_was_loaded_before_compiles_is_kept_too(stylize, home):
+    first, second = stylize("loaded"), stylize("loaded")
+    assert first["directory"] == str(home / "compiled")
+    assert first["misses"] > 0
+    assert second["misses"] == 0
 
 
 def test_damaged_programs_are_compiled_again(stylize, home):

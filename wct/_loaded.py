@@ -22,9 +22,9 @@ def find_stylizer(model: str | os.PathLike[str] | Stylizer) -> Stylizer:
     from ._models import find_model
     from ._stylizer import Stylizer
 
+    keep_programs()
     if isinstance(model, Stylizer):
         return model
-    keep_programs()
     return load_stylizer(find_model(model).resolve())
 
 
