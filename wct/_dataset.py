@@ -195,7 +195,8 @@ def stylize_dataset(
         "sidecars": sorted(sidecars),
     }
     with _claimed(target, settings, shard), Manifest(target, shard) as manifest:
-        refuse_clashes(made, _is_own, folded=_folds_case(target))
+        if _folds_case(target):
+            refuse_clashes(made, _is_own, folded=True)
         reader = StyleReader(stylizer, style_size, read_memory(DEFAULT_MEMORY))
         report, tell = DatasetReport(), progress or (lambda _: None)
 
