@@ -1,5 +1,8 @@
 """Colours kept or matched."""
 
+import gc
+
+import jax
 import numpy as np
 import oracle
 import pytest
@@ -75,6 +78,15 @@ def test_colours_are_matched_to_all_of_the_content():
     np.testing.assert_allclose(found[2], wanted[2], atol=5e-3)
     rounded = np.uint8(np.rint(255 * content))
     np.testing.assert_allclose(match_colors(style, rounded), matched, atol=0.01)
+
+
+def test_pictures_of_any_size_are_matched_by_one_program():
+    match_colors(PAINTING, CONTENT)
+    gc.collect()
+    programs = jax.devices()[0].client.live_executables
+    before = len(programs())
+    match_colors(PAINTING[:-3, :-2], CONTENT[:-1])
+    assert len(programs()) <= before
 
 
 def test_colours_are_matched_of_bytes_as_of_floats(tiny):

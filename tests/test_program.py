@@ -1,5 +1,6 @@
 """Programs of their own: compiled sooner on CPUs, and part of others as any function."""
 
+import gc
 from functools import partial
 
 import jax
@@ -46,6 +47,22 @@ def test_alone_and_as_a_part_it_is_the_function():
 def test_of_constants_within_jit_it_is_a_part():
     found = jax.jit(lambda number: number + scaled(VALUES, 2.0, power=3))(1.0)
     np.testing.assert_allclose(found, 1 + WANTED, rtol=1e-5)
+
+
+def test_so_many_programs_are_kept_and_no_more(monkeypatch):
+    monkeypatch.setattr(_program, "_MOST", 10)
+    cubed = program(lambda values: values**3)
+    live = jax.devices()[0].client.live_executables
+    gc.collect()
+    before = len(live())
+    found = set()
+    for length in range(1, 40):
+        values = np.arange(length, dtype=np.float32)
+        np.testing.assert_array_equal(cubed(values), values**3)
+        gc.collect()
+        found.add(len(live()) - before)
+    assert max(found) <= 10
+    assert len(found) > 5
 
 
 def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):

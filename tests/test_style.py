@@ -1,5 +1,6 @@
 """Styles as files, pooled and mixed."""
 
+import gc
 import json
 import os
 import pickle
@@ -262,6 +263,15 @@ def test_a_mixture_mixes_means_and_roots(styles):
         np.testing.assert_allclose(
             mixed.levels[level].covariance, wanted, rtol=0, atol=1e-4 * wanted.max()
         )
+
+
+def test_a_mixture_takes_a_program_for_each_width(styles):
+    jax.clear_caches()
+    gc.collect()
+    programs = jax.devices()[0].client.live_executables
+    before = len(programs())
+    mix_styles(styles)
+    assert len(programs()) - before <= len({moments.mean.shape for moments in styles[0].levels})
 
 
 def test_weight_one_is_that_style_alone_and_weight_zero_its_absence(styles):

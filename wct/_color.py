@@ -1,11 +1,15 @@
 """Colours: the content's kept, or the style's changed to them beforehand."""
 
-from functools import reduce
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._errors import look_up
 from ._pixels import strips, to_floats
+
+if TYPE_CHECKING:
+    from ._moments import Moments
 
 COLORS = ("style", "luminance", "matched")
 """Whose colours a result has: the style's; the content's, with the result's lightness; or, by a
@@ -62,16 +66,33 @@ def match_colors(style: np.ndarray, content: np.ndarray) -> np.ndarray:
         L. Gatys, M. Bethge, A. Hertzmann, E. Shechtman, "Preserving Color in Neural Artistic Style
         Transfer", 2016, section 3.
     """
-    import jax.numpy as jnp
+    import jax
 
-    from ._moments import merge_moments, moments
     from ._transform import optimal_transport
 
-    ours = jnp.asarray(to_linear(style), jnp.float32)
-    light = (to_linear(to_floats(content[rows])) for rows in strips(len(content)))
-    theirs = reduce(merge_moments, (moments(jnp.asarray(part, jnp.float32)) for part in light))
-    matched = optimal_transport(moments(ours), theirs)(ours)
-    return to_srgb(np.asarray(matched, np.float64)).astype(np.float32)
+    ours = to_linear(style)
+    theirs = (to_linear(to_floats(content[rows])) for rows in strips(len(content)))
+    found = jax.jit(optimal_transport)(_measure([ours]), _measure(theirs))
+    matrix, offset = (np.asarray(each, np.float64) for each in (found.matrix, found.offset))
+    return to_srgb(ours @ matrix.T + offset).astype(np.float32)
+
+
+def _measure(parts: Iterable[np.ndarray]) -> "Moments":
+    """Measure the moments of colours in [0, 1], by sums, which are exact enough in float64."""
+    import jax
+
+    from ._moments import Moments
+
+    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
+    for part in parts:
+        colours = part.reshape(-1, 3)
+        count += len(colours)
+        total += colours.sum(0)
+        products += colours.T @ colours
+    mean = total / count
+    covariance = (products - count * np.outer(mean, mean)) / max(count - 1, 1)
+    exact = count, mean, covariance, covariance - np.float32(covariance)
+    return Moments(*jax.device_put([np.asarray(value, np.float32) for value in exact]))
 
 
 def to_linear(pixels: np.ndarray) -> np.ndarray:

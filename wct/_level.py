@@ -11,7 +11,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ._at_hand import with_room
 from ._border import NO_ROOM, Size
@@ -127,9 +127,9 @@ def restyle(
         [affine] = maps
         return features, affine
     result = _uncovered(features, cells)
-    for affine, cell in zip(maps, cells, strict=True):
+    for region, affine in enumerate(maps):
         mapped = with_room(features, NO_ROOM, affine)
-        result = _cover(result, mapped, cell)
+        result = _cover(result, mapped, cells, region)
         leave(mapped)
     return result, None
 
@@ -155,8 +155,10 @@ def _uncovered(features: Features, cells: Cells) -> Features:
 
 
 @partial(program, donate_argnames="result")
-def _cover(result: Features, mapped: Features, cell: Array) -> Features:
-    return result + cell[..., None] * mapped
+def _cover(
+    result: Features, mapped: Features, cells: Cells, region: int | Int[Array, ""]
+) -> Features:
+    return result + cells[region, ..., None] * mapped
 
 
 def _take(tree, index):

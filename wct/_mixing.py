@@ -12,10 +12,13 @@ from jaxtyping import Array
 from ._errors import WctError
 from ._layers import LEVELS
 from ._moments import Moments, merge_moments
+from ._program import program
 from ._style import Style
 from ._transform import coloring
 
 Weight = float | Sequence[float]
+
+_root = program(coloring, light=True)
 
 
 def pool_styles(styles: Sequence[Style]) -> Style:
@@ -75,6 +78,11 @@ def stack_styles(styles: Sequence[Style]) -> Style:
         WctError: There are none, they are of different models, or one is a bank.
     """
     _common_model(styles)
+    return _stack(*styles)
+
+
+@program
+def _stack(*styles: Style) -> Style:
     return jax.tree.map(lambda *values: jnp.stack(values), *styles)
 
 
@@ -83,7 +91,7 @@ def _mix(parts: Sequence[tuple[float, Moments]]) -> Moments:
         pairs = zip(parts, values, strict=True)
         return np.sum([share * np.asarray(value, np.float64) for (share, _), value in pairs], 0)
 
-    root = total(coloring(moments.covariance) for _, moments in parts)
+    root = total(_root(moments.covariance) for _, moments in parts)
     weight = total(moments.weight for _, moments in parts)
     mean = total(moments.mean for _, moments in parts)
     mixed = [np.asarray(value, np.float32) for value in (weight, mean, root @ root)]

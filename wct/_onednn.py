@@ -41,6 +41,9 @@ _STEPS = {"strides": ["1", "1"], "window_dilations": ["1", "1"]}
 _OUTPUTS = 16
 """How many output channels it computes at a time, however few there are."""
 
+_MOST = 1000
+"""How many convolutions are kept at most, those of some 50 sizes of pictures: 0.3 MB each."""
+
 _compiling = threading.Lock()
 
 
@@ -122,7 +125,7 @@ def _add_rows(parts: Array, bias: Array, rows: int, relu: bool) -> Array:
     return jax.nn.relu(result) if relu else result
 
 
-@functools.cache
+@functools.lru_cache(_MOST)
 def _convolution(
     features: tuple[int, ...], kernel: tuple[int, ...], relu: bool, room: Room
 ) -> Callable:

@@ -21,6 +21,15 @@ From jaxlib 0.11.2 on it is gone.
 _LIGHT: Mapping[str, Any] = {"xla_backend_optimization_level": 0}
 """No optimisation: of what is LAPACK's or a matrix product there is none to be had."""
 
+_MOST = 1000
+"""How many programs are kept at most, those of some 50 sizes of pictures: JAX takes 1.5 MB each."""
+
+_kept: dict[Callable, Callable] = {}
+"""What calls of a program by itself go to."""
+
+_compiled: list[Callable] = []
+"""The functions of the programs that are kept: one several times, if of several shapes."""
+
 
 def program(function: Function, *, light: bool = False, **options: Any) -> Function:
     """Compile a function as `jax.jit` does, and sooner where it is a program of its own on a CPU.
@@ -32,18 +41,30 @@ def program(function: Function, *, light: bool = False, **options: Any) -> Funct
     """
     inside = jax.jit(function, **options)
 
-    @cache
-    def alone() -> Any:
-        wanted = {**_SOONER, **(_LIGHT if light else {})}
-        known = {name: value for name, value in wanted.items() if _is_known(name, value)}
-        return jax.jit(function, compiler_options=known, **options)
-
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        # JAX takes options of the compiler for whole programs alone.
-        return (inside if is_traced(arguments, named) else alone())(*arguments, **named)
+        if is_traced(arguments, named):
+            return inside(*arguments, **named)
+        alone = _kept.get(call) or _kept.setdefault(call, _alone(function, light, **options))
+        return alone(*arguments, **named)
 
     return call  # pyright: ignore[reportReturnType] it takes and returns what the function does
+
+
+def _alone(function: Callable, light: bool, **options: Any) -> Callable:
+    """Compile a function with options that JAX takes for whole programs alone."""
+    wanted = {**_SOONER, **(_LIGHT if light else {})}
+    known = {name: value for name, value in wanted.items() if _is_known(name, value)}
+
+    @wraps(function)
+    def traced(*arguments: Any, **named: Any) -> Any:  # once for each program
+        if len(_compiled) >= _MOST:
+            _kept.clear()
+            _compiled.clear()
+        _compiled.append(function)
+        return function(*arguments, **named)
+
+    return jax.jit(traced, compiler_options=known, **options)
 
 
 def is_traced(*trees: Any) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from ._border import Size
 from ._by_name import WITH_ROOTS, find_solver
 from ._chain import Patches, measure_levels, repaint, whiten_levels
 from ._errors import ImageError, WctError, WeightsError
@@ -20,6 +21,7 @@ from ._masks import MaskLike, read_mask, share_out
 from ._moments import Moments
 from ._networks import Decoder, Encoder
 from ._padding import as_picture, copy_picture, mirror, to_canvas, to_common_canvas
+from ._program import program
 from ._recipe import Recipe, Step, check_levels
 from ._style import Style
 from ._weights import load_model, named_tensors
@@ -221,7 +223,7 @@ class Stylizer(nnx.Module):
         _, height, width, _ = content.shape
         size = height, width
         if masks is not None:
-            masks = share_out(mirror(extend(masks)[..., None], size)[:, None, ..., 0])
+            masks = _as_regions(extend(masks), size)
         return self.encoder, extend(content), size, work, recipe, masks, patches
 
     def plan(
@@ -339,6 +341,14 @@ def _as_masks(masks: Any) -> Float[Array, "regions height width"]:
     if not _tells_shares(masks):
         raise WctError(f"masks must be floats from 0 to 1 or bools, not {masks.dtype}")
     return jnp.asarray(masks.astype(np.float32))  # a copy of NumPy's: the caller may write to them
+
+
+@program
+def _as_regions(
+    masks: Float[Array, "regions height width"], size: Size
+) -> Float[Array, "regions 1 height width"]:
+    """Return masks on their canvas as the chain takes them, together at most 1."""
+    return share_out(mirror(masks[..., None], size)[:, None, ..., 0])
 
 
 def _tells_shares(mask: Array | np.ndarray) -> bool:
