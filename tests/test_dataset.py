@@ -582,15 +582,30 @@ def command(folders, tiny_directory):
     return [*map(str, arguments), "--model", str(tiny_directory)]
 
 
+def test_the_styles_may_be_one_picture(folders, tiny):
+    """As if it were alone in its folder."""
+    content, styles, out = folders
+    stylize_dataset(content, styles / "by name/style1.png", out, model=tiny, **OPTIONS)
+    assert {name for record in records(out) for name in record["styles"]} == {"style1.png"}
+    for index in (0, 2):
+        (styles / f"by name/style{index}.png").unlink()
+    again = out.with_name("again")
+    stylize_dataset(content, styles / "by name", again, model=tiny, **OPTIONS)
+    assert results(out) == results(again)
+    (styles / "notes.txt").touch()
+    with pytest.raises(WctError, match=r"notes\.txt is no folder of styles, no picture, and no"):
+        stylize_dataset(content, styles / "notes.txt", out, model=tiny)
+
+
 def test_the_command(folders, command, tiny_directory):
     content, styles, out = folders
     first = CliRunner().invoke(main, [*command, "--shard", "1/2"])
     assert first.exit_code == 0, first.output
-    assert first.stdout.startswith("3 pictures made, 0 found, ")
+    assert first.stdout.startswith("3 pictures made, 0 there before, ")
     (content / "class1/7.jpg").touch()
     second = CliRunner().invoke(main, command)
     assert second.exit_code == 1
-    assert second.stdout.startswith("3 pictures made, 3 found, ")
+    assert second.stdout.startswith("3 pictures made, 3 there before, ")
     assert "7.jpg" in second.stderr
     assert "Error: 1 pictures cannot be read: the manifest in" in second.stderr
     wanted = out.with_name("wanted")

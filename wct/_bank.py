@@ -39,7 +39,7 @@ class Source(NamedTuple):
     """Where styles come from.
 
     Attributes:
-        path: A folder of pictures, or a bank's file.
+        path: The pictures' folder, or a bank's file.
         names: A name for each style.
         digest: What tells it apart from others.
         styles: Of a file, the styles.
@@ -52,20 +52,23 @@ class Source(NamedTuple):
 
 
 def open_source(path: Path) -> Source:
-    """Look what styles a folder or a bank's file has.
+    """Look what styles there are: those of a folder or of a bank's file, or one picture's.
 
     Raises:
         WctError: There is no such folder or file, or it has no styles.
     """
-    if kind_of(path) in ("file", "other"):
+    if kind_of(path) == "file" and is_picture(path.name):
+        path, names = path.parent, [path.name]
+    elif kind_of(path) in ("file", "other"):
         if path.suffix != ".safetensors":
-            raise WctError(f"{path} is neither a folder of styles nor a .safetensors file of them")
+            raise WctError(
+                f"{path} is no folder of styles, no picture, and no .safetensors file of styles"
+            )
         styles = _load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         count = len(styles.levels[0].mean)
         return Source(path, [f"{path.name}#{number}" for number in range(count)], digest, styles)
-    names = [name for name in find_files(path) if is_picture(name)]
-    if not names:
+    elif not (names := [name for name in find_files(path) if is_picture(name)]):
         raise WctError(f"there are no pictures in {path}")
     sizes = "".join(f"{name}\0{_size(path / name)}\n" for name in names)
     digest = hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()

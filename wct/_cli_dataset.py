@@ -49,17 +49,18 @@ class _Shard(click.ParamType):
 def dataset(content: str, styles: str, output: str, **options: Any) -> None:
     """Repaint all pictures of the folder CONTENT, each in styles of the folder STYLES.
 
-    Which ones, and how strong, follows from the seed and a picture's path in its folder. Whatever
-    stops the work, the same command goes on from there. Prints what was done; exits with 1 if there
-    are pictures that cannot be read.
+    STYLES may also be one picture, or a file of styles that were measured before. Which ones, and
+    how strong, follows from the seed and a picture's path in its folder. Whatever stops the work,
+    the same command goes on from there. Prints what was done; exits with 1 if there are pictures
+    that cannot be read.
 
     Example: wct dataset photos paintings -o stylized --alpha 0.4,1
     """
     with _progress() as progress:
         report = stylize_dataset(content, styles, output, progress=progress, **options)
     click.echo(
-        f"{report.done} pictures made, {report.found} found, {report.images_per_s:.2f} a second, "
-        f"{report.waiting:.0%} of the time waiting for files"
+        f"{report.done} pictures made, {report.found} there before, "
+        f"{report.images_per_s:.2f} a second, {report.waiting:.0%} of the time waiting for files"
     )
     for error in list(report.failed.values())[:_SHOWN]:
         click.echo(error, err=True)

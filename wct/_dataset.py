@@ -100,7 +100,8 @@ def stylize_dataset(
 
     Args:
         content: The folder of pictures, in folders of any depth. Other files are copied along.
-        styles: The folder of the styles' pictures; or a file of styles that was measured before.
+        styles: The folder of the styles' pictures; or one picture, or a file of styles that were
+            measured before.
         output: The folder for the results, under their names in the content's.
         styles_per_image: Results to make of each picture, each in another style.
         alpha: Strength of the style, from 0 to 1; of two numbers, one between them is drawn for
