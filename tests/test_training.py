@@ -637,6 +637,30 @@ def test_models_of_other_widths_are_not_exported_together(tmp_path):
     assert not (tmp_path / "target").exists()
 
 
+def test_levels_that_were_trained_apart_are_joined(tmp_path):
+    """Each run leaves the other level's decoder as it was, which must not win."""
+    begun = load_model(save_drawn(tmp_path / "begun", 1))
+    drawn = load_model(save_drawn(tmp_path / "drawn", 2)).decoders
+    for level in (2, 1):
+        apart = Model("drawn", begun.encoder, begun.decoders | {level: drawn[level]})
+        save_model(tmp_path / f"decoders-{level}", apart)
+    made = run("export", *(tmp_path / name for name in ("begun", "decoders-2", "decoders-1")),
+               tmp_path / "joined")  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    for level in (2, 1):
+        name = f"decoder{level}.safetensors"
+        found, wanted = (tmp_path / where / name for where in ("joined", "drawn"))
+        assert found.read_bytes() == wanted.read_bytes()
+
+
+def test_decoders_of_different_encoders_are_not_exported_together(tmp_path):
+    models = [save_drawn(tmp_path / name, seed) for name, seed in (("one", 1), ("other", 2))]
+    made = run("export", *models, tmp_path / "target")
+    assert made.returncode == 1
+    assert made.stderr.startswith(f"Error: {models[1]} and {models[0]} differ in their encoder: ")
+    assert not (tmp_path / "target").exists()
+
+
 @pytest.mark.parametrize("other", [{"level": 2}, {"widths": (5, 8, 10, 10, 10)}])
 def test_a_run_is_not_gone_on_from_with_other_networks(other, tmp_path):
     phase = Phase(

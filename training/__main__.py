@@ -170,7 +170,8 @@ def evaluate(
 def export(models: tuple[Path, ...], target: Path, about: Path | None, decoders_only: bool) -> None:
     """Write a trained MODEL to TARGET, say pretrained/vgg19-lite, with sha256s and a probe.
 
-    Of several models with one encoder, TARGET gets all decoders.
+    Of several models with one encoder, TARGET gets all decoders; of a level that several have, the
+    one that is not the first model's.
     """
     from .export import export_model
 

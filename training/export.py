@@ -11,7 +11,7 @@ import safetensors.numpy
 import wct
 from wct._files import write_file
 from wct._layers import stride
-from wct._models import ENCODER, read_card
+from wct._models import ENCODER, decoder_file, read_card
 from wct._weights import Model, load_decoders, load_model, save_model
 
 from .settings import SettingsError
@@ -29,22 +29,30 @@ def export_model(
     can tell that code and weights still agree.
 
     Args:
-        models: The directories of a trained model, or of several of one encoder that have different
-            decoders.
+        models: The directories of a trained model, or of several of one encoder: of all but the
+            first, the decoders that the first does not have, or not so.
         target: Where to.
         about: A TOML file with what `model.json` is to say besides.
         with_encoder: Write the encoder too, and not the decoders alone.
 
     Raises:
-        SettingsError: The models differ in their widths.
+        SettingsError: The models differ in their widths or in their encoder.
     """
-    for model in models:
-        if read_card(model)["widths"] != read_card(models[0])["widths"]:
+    cards = [read_card(model) for model in models]
+    for model, card in zip(models, cards, strict=True):
+        if card["widths"] != cards[0]["widths"]:
             raise SettingsError(f"{model} and {models[0]} differ in widths")
+        if card["files"].get(ENCODER) != cards[0]["files"].get(ENCODER):
+            raise SettingsError(
+                f"{model} and {models[0]} differ in their encoder: decoders fit one alone"
+            )
     first = load_model(models[0])
-    decoders = {}
-    for model in models:
-        decoders |= load_decoders(model)
+    decoders = load_decoders(models[0])
+    for model, card in zip(models, cards, strict=True):
+        for level, decoder in load_decoders(model).items():
+            name = decoder_file(level)
+            if card["files"][name] != cards[0]["files"].get(name):
+                decoders[level] = decoder
     said = tomllib.loads(about.read_text("utf-8")) if about else None
     save_model(
         target, Model(first.name, first.encoder, decoders), about=said, with_encoder=with_encoder
