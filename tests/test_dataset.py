@@ -449,7 +449,7 @@ def test_folders_that_will_not_do(folders, tiny):
     empty = out.with_name("empty")
     empty.mkdir()
     for pair in ((empty, styles), (content, empty)):
-        with pytest.raises(WctError, match=r"there are no pictures in .*empty"):
+        with pytest.raises(WctError, match=r"no pictures in .*empty: they are told by suffixes"):
             stylize_dataset(*pair, out.with_name("new"), model=tiny)
     assert not out.with_name("new").exists()
 

@@ -14,7 +14,7 @@ from ._files import kind_of, reading_file
 from ._mixing import stack_styles
 from ._style import Style
 from ._styles import StyleReader
-from ._tasks import find_files, is_picture
+from ._tasks import find_files, is_picture, no_pictures
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def open_source(path: Path) -> Source:
         count = len(styles.levels[0].mean)
         return Source(path, [f"{path.name}#{number}" for number in range(count)], digest, styles)
     elif not (names := [name for name in find_files(path) if is_picture(name)]):
-        raise WctError(f"there are no pictures in {path}")
+        raise no_pictures(path)
     sizes = "".join(f"{name}\0{_size(path / name)}\n" for name in names)
     digest = hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()
     return Source(path, names, digest, None)

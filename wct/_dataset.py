@@ -23,7 +23,14 @@ from ._loaded import find_stylizer
 from ._local import Files, Job, repaint_here
 from ._manifest import Manifest, Record, finished, is_manifest
 from ._memory import DEFAULT_MEMORY, read_memory
-from ._tasks import find_files, is_picture, plan_sidecars, plan_tasks, refuse_clashes
+from ._tasks import (
+    find_files,
+    is_picture,
+    no_pictures,
+    plan_sidecars,
+    plan_tasks,
+    refuse_clashes,
+)
 from ._write import find_format
 
 if TYPE_CHECKING:  # it imports jax, which takes seconds: `wct --help` must not wait for it
@@ -163,7 +170,7 @@ def stylize_dataset(
     files = find_files(source)
     pictures = [file for file in files if is_picture(file, sidecars)]
     if not pictures:
-        raise WctError(f"there are no pictures in {source}")
+        raise no_pictures(source)
     origin = open_source(Path(styles))
     tasks = list(
         plan_tasks(

@@ -77,6 +77,14 @@ def is_picture(path: str, sidecars: Sequence[str] = ()) -> bool:
     )
 
 
+def no_pictures(folder: Path) -> WctError:
+    """Return what is raised of a folder without pictures."""
+    return WctError(
+        f"there are no pictures in {folder}: they are told by suffixes such as .jpg, .png and "
+        ".tif; convert what has others, such as .heic, first"
+    )
+
+
 def plan_tasks(
     contents: Sequence[str],
     styles: int,
