@@ -599,6 +599,25 @@ else:
     raise AssertionError("it was taken")
 """
 
+NO_STYLE = """
+import numpy as np
+import wct
+stylizer = wct.Stylizer.from_pretrained()
+image = np.zeros((1, 16, 16, 3), np.float32)
+for call in (
+    lambda: stylizer(image, "a.jpg"),
+    lambda: wct.mix_styles(["a.jpg"]),
+    lambda: wct.augment(image, 0, bank="a.jpg", stylizer=stylizer),
+):
+    try:
+        call()
+    except wct.WctError as error:
+        wanted = "a style is what read_style or Style.load returns, not 'a.jpg'"
+        assert str(error) == wanted, error
+    else:
+        raise AssertionError("it was taken")
+"""
+
 SHARED = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import PartitionSpec as P
@@ -613,8 +632,8 @@ np.testing.assert_array_equal(jax.jit(shared)(features), measure(features))
 
 @pytest.mark.parametrize(
     ("script", "count"),
-    [(WIDE, 1), (MISFIT, 1), (SHARED, 2)],
-    ids=["x64", "masks", "shard_map"],  # here, annotations would find the masks' size
+    [(WIDE, 1), (MISFIT, 1), (NO_STYLE, 1), (SHARED, 2)],
+    ids=["x64", "masks", "styles", "shard_map"],  # here, annotations would find the masks' size
 )
 def test_in_a_program_of_its_own(script, count):
     run_on_devices(script, count=count)

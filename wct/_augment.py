@@ -16,7 +16,7 @@ from ._meshes import shard_alike
 from ._models import find_model
 from ._program import has_tracers
 from ._recipe import Recipe
-from ._style import Style
+from ._style import Style, check_styles
 from ._stylizer import Batch, Stylizer, as_batch
 
 Loaded = TypeVar("Loaded", Style, Stylizer)
@@ -86,6 +86,7 @@ def augment(
         raise WctError(f"alpha must be a range such as (0.3, 1), not {alpha}")
     stylizer = stylizer or _load(load_stylizer)
     bank = bank or _load(load_bank)
+    check_styles(bank)
     if bank.levels[0].mean.ndim != 2:
         raise WctError("the bank's moments need one leading axis: make it with stack_styles")
     recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe

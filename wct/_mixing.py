@@ -13,7 +13,7 @@ from ._errors import WctError
 from ._layers import LEVELS
 from ._moments import Moments, merge_moments
 from ._program import program
-from ._style import Style
+from ._style import Style, check_styles
 from ._transform import coloring
 
 Weight = float | Sequence[float]
@@ -119,6 +119,7 @@ def _shares(count: int, weights: Sequence[Weight] | None) -> np.ndarray:
 def _common_model(styles: Sequence[Style]) -> str:
     if not styles:
         raise WctError("no styles: give one at least")
+    check_styles(*styles)
     if any(style.levels[0].mean.ndim > 1 for style in styles):
         raise WctError("one of the styles is a bank of several: give single ones")
     models = sorted({style.model for style in styles})

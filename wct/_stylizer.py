@@ -23,7 +23,7 @@ from ._networks import Decoder, Encoder
 from ._padding import as_picture, copy_picture, mirror, to_canvas, to_common_canvas
 from ._program import program
 from ._recipe import Recipe, Step, check_levels
-from ._style import Style
+from ._style import Style, check_styles
 from ._weights import load_model, named_tensors
 
 Batch = Float[Array, "batch height width 3"] | Float[np.ndarray, "batch height width 3"]
@@ -240,10 +240,11 @@ class Stylizer(nnx.Module):
             What each of the recipe's levels takes, in their order.
 
         Raises:
-            WctError: The recipe has a value that is out of range or unknown, or the style is of
+            WctError: The recipe has a value that is out of range or unknown, or the style is none, of
                 another model or not one for each region.
             WeightsError: The model has no decoder for a level.
         """
+        check_styles(style)
         steps = self.steps_of(recipe)
         if style.model != self.mark:
             raise WctError(
