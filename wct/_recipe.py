@@ -121,7 +121,7 @@ class Recipe:
 
 
 PRESETS = {
-    "balanced": Recipe((0.9, 1.0, 1.0, 1.0, 1.0), (1.0, 0.8, 0.3, 0.1, 0.0), transform="ot"),
+    "balanced": Recipe((0.9, 1.0, 1.0, 1.0, 1.0), (1.0, 0.6, 0.3, 0.1, 0.0), transform="ot"),
     "faithful": Recipe((0.5, 0.7, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 0.5, 0.0), transform="ot"),
     "strong": Recipe(1.0, 0.5, transform="ot"),
     "paper": Recipe(),
