@@ -600,6 +600,7 @@ else:
 """
 
 NO_STYLE = """
+import jax
 import numpy as np
 import wct
 stylizer = wct.Stylizer.from_pretrained()
@@ -607,7 +608,7 @@ image = np.zeros((1, 16, 16, 3), np.float32)
 for call in (
     lambda: stylizer(image, "a.jpg"),
     lambda: wct.mix_styles(["a.jpg"]),
-    lambda: wct.augment(image, 0, bank="a.jpg", stylizer=stylizer),
+    lambda: wct.augment(jax.random.key(0), image, bank="a.jpg", stylizer=stylizer),
 ):
     try:
         call()
