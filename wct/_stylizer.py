@@ -240,8 +240,8 @@ class Stylizer(nnx.Module):
             What each of the recipe's levels takes, in their order.
 
         Raises:
-            WctError: The recipe has a value that is out of range or unknown, or the style is none, of
-                another model or not one for each region.
+            WctError: The recipe has a value that is out of range or unknown, or the style is none,
+                of another model or not one for each region.
             WeightsError: The model has no decoder for a level.
         """
         check_styles(style)
