@@ -57,9 +57,10 @@ def open_source(path: Path) -> Source:
     Raises:
         WctError: There is no such folder or file, or it has no styles.
     """
-    if kind_of(path) == "file" and is_picture(path.name):
+    kind = kind_of(path)
+    if kind == "file" and is_picture(path.name):
         path, names = path.parent, [path.name]
-    elif kind_of(path) in ("file", "other"):
+    elif kind in ("file", "other"):
         if path.suffix != ".safetensors":
             raise WctError(
                 f"{path} is no folder of styles, no picture, and no .safetensors file of styles"
@@ -68,8 +69,10 @@ def open_source(path: Path) -> Source:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         count = len(styles.levels[0].mean)
         return Source(path, [f"{path.name}#{number}" for number in range(count)], digest, styles)
-    elif not (names := [name for name in find_files(path) if is_picture(name)]):
-        raise no_pictures(path)
+    else:
+        names = [name for name in find_files(path) if is_picture(name)]
+        if not names:
+            raise no_pictures(path)
     sizes = "".join(f"{name}\0{_size(path / name)}\n" for name in names)
     digest = hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()
     return Source(path, names, digest, None)

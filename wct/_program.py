@@ -1,5 +1,6 @@
 """Functions compiled as programs of their own, and how to tell when they are part of another."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from typing import Any, TypeVar
@@ -22,13 +23,13 @@ _LIGHT: Mapping[str, Any] = {"xla_backend_optimization_level": 0}
 """No optimisation: of what is LAPACK's or a matrix product there is none to be had."""
 
 _MOST = 1000
-"""How many programs are kept at most, those of some 50 sizes of pictures: JAX takes 1.5 MB each."""
+"""Programs after which all are forgotten, those of some 50 sizes: JAX takes 1.5 MB for each."""
 
 _kept: dict[Callable, Callable] = {}
 """What calls of a program by itself go to."""
 
-_compiled: list[Callable] = []
-"""The functions of the programs that are kept: one several times, if of several shapes."""
+_numbers = itertools.count(1)
+"""Counts the programs."""
 
 
 def program(function: Function, *, light: bool = False, **options: Any) -> Function:
@@ -58,10 +59,8 @@ def _alone(function: Callable, light: bool, **options: Any) -> Callable:
 
     @wraps(function)
     def traced(*arguments: Any, **named: Any) -> Any:  # once for each program
-        if len(_compiled) >= _MOST:
+        if next(_numbers) % _MOST == 0:
             _kept.clear()
-            _compiled.clear()
-        _compiled.append(function)
         return function(*arguments, **named)
 
     return jax.jit(traced, compiler_options=known, **options)

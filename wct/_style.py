@@ -163,6 +163,13 @@ class Style:
         return cls(levels, about["model"])
 
 
+def check_styles(*given: object) -> None:
+    """Raise a `WctError` if something is given for a style that is none, such as a file's name."""
+    for each in given:
+        if not isinstance(each, Style):
+            raise WctError(f"a style is what read_style or Style.load returns, not {each!r:.60}")
+
+
 @partial(program, light=True, static_argnames="solver")
 def _make_ready(levels: list[Moments], solver: str | None) -> list[Moments]:
     if levels and levels[0].mean.ndim == 1:
@@ -216,10 +223,3 @@ def _square(half: np.ndarray, channels: int) -> np.ndarray:
     root[..., rows, columns] = half
     root[..., columns, rows] = half
     return root @ root
-
-
-def check_styles(*given: object) -> None:
-    """Raise a `WctError` if something is given for a style that is none, such as a file's name."""
-    for each in given:
-        if not isinstance(each, Style):
-            raise WctError(f"a style is what read_style or Style.load returns, not {each!r:.60}")
