@@ -127,6 +127,7 @@ def test_labels_come_along(folders, tiny):
         *folders, model=tiny, sidecars=["*_mask.png"], styles_per_image=2, **OPTIONS
     )
     assert report.done == 12
+    assert report.copied == {".json": 2, ".png": 2, ".txt": 1}
     copies = {
         "class0/0-1.json": "class0/0.json",
         "class0/0-2.json": "class0/0.json",
@@ -503,7 +504,7 @@ def test_a_folder_that_cannot_be_locked(folders, tiny, monkeypatch, error):
     with pytest.raises(WctError, match=r"cannot lock .*out \((Operation not supported|no flock)\)"):
         stylize_dataset(*folders, model=tiny, **OPTIONS)
     content, [style, *_] = picture(50, 60, 0), sorted(folders[1].rglob("*.png"))
-    with pytest.raises(WctError, match=r"cannot use .*: (Operation not supported|no flock)"):
+    with pytest.raises(WctError, match=r"cannot lock .* \((Operation not supported|no flock)\)"):
         wct.stylize(content, style, model=tiny, levels=(1,), tile=48, scratch=folders[2])
 
 
@@ -603,9 +604,12 @@ def test_the_command(folders, command, tiny_directory):
     assert first.exit_code == 0, first.output
     assert first.stdout.startswith("3 pictures made, 0 there before, ")
     (content / "class1/7.jpg").touch()
+    for name in ("8.heic", "9.HEIC", "LICENSE"):
+        (content / name).touch()
     second = CliRunner().invoke(main, command)
     assert second.exit_code == 1
     assert second.stdout.startswith("3 pictures made, 3 there before, ")
+    assert second.stdout.endswith("\nfiles copied along: 2 .heic, 1 LICENSE\n")
     assert "7.jpg" in second.stderr
     assert "Error: 1 pictures cannot be read: the manifest in" in second.stderr
     wanted = out.with_name("wanted")

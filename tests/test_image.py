@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import ExifTags, Image, ImageCms, ImageFile
 from skimage.data import astronaut
 
+import wct
 from wct import _write
 from wct._errors import ImageError
 from wct._files import check_target
@@ -811,6 +812,13 @@ def test_a_stream_needs_a_format():
     with pytest.raises(ImageError, match="format"):
         write_image(Image.fromarray(NOISE), buffer)
     assert not buffer.getvalue()
+
+
+def test_a_format_that_pillow_was_built_without_is_told_before_the_work(tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.SAVE, "AVIF")
+    with pytest.raises(ImageError, match=r"cannot write .*to\.avif: Pillow was built without AVIF"):
+        wct.stylize("missing.png", "missing.png", output=tmp_path / "to.avif")
 
 
 def test_the_format_outranks_the_suffix(tmp_path):

@@ -289,6 +289,7 @@ def test_a_full_disk(served, home, size):
     done = process(limit, "pull", "vgg19")
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: cannot write to {home}: ")
+    assert done.stderr.endswith("; WCT_HOME can name another folder\n")
     assert done.stderr.count("\n") == 1
     assert_untouched(home)
 

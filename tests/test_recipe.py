@@ -39,9 +39,13 @@ def test_what_one_image_loses_is_given_back_though_another_loses_nothing():
     [
         ({"alpha": 1.1}, "alpha must be from 0 to 1, not 1.1"),
         ({"alpha": float("nan")}, "alpha must be from 0 to 1, not nan"),
+        ({"alpha": "0.5"}, "alpha must be from 0 to 1, not '0.5'"),
+        ({"alpha": (0.5, 1, 1, "1", 1)}, "alpha must be from 0 to 1, not '1'"),
         ({"alpha": (0.1, 0.2)}, "2 values of alpha for 5 levels: give one, or one each"),
         ({"detail": -0.1}, "detail must be from 0 to 1, not -0.1"),
         ({"ridge": -1.0}, "ridge must be at least 0, not -1.0"),
+        ({"ridge": "0.1"}, "ridge must be at least 0, not '0.1'"),
+        ({"ridge": (0.1, 0.2)}, "ridge must be at least 0, not (0.1, 0.2)"),
         ({"ridge": float("nan")}, "ridge must be at least 0, not nan"),
         ({"ridge": float("inf")}, "ridge must be at least 0, not inf"),
         ({"levels": (6,)}, "there is no level 6: levels are 1 to 5"),

@@ -531,7 +531,7 @@ def test_a_full_disk_is_one_line(tiny, monkeypatch):
 def test_a_directory_that_cannot_be_used(tiny, tmp_path):
     (tmp_path / "file").touch()
     content = picture(*SMALL, 1)
-    with pytest.raises(WctError, match=r"cannot use .*file"):
+    with pytest.raises(WctError, match=r"cannot make the folder .*file"):
         wct.stylize(content, content, model=tiny, tile=240, scratch=tmp_path / "file", size=400)
 
 

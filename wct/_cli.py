@@ -226,7 +226,7 @@ def texture(
     """
     _read_once(*styles)
     if len(size) != 2:
-        raise click.UsageError(f"--size takes height and width, not {len(size)} numbers")
+        raise click.UsageError("--size takes height and width, such as 256,1024")
     check_target(Path(output), overwrite=overwrite)
     find_format(output)
     with _progress() as progress:

@@ -62,6 +62,9 @@ def dataset(content: str, styles: str, output: str, **options: Any) -> None:
         f"{report.done} pictures made, {report.found} there before, "
         f"{report.images_per_s:.2f} a second, {report.waiting:.0%} of the time waiting for files"
     )
+    if report.copied:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(report.copied.items()))
+        click.echo(f"files copied along: {kinds}")
     for error in list(report.failed.values())[:_SHOWN]:
         click.echo(error, err=True)
     if report.failed:

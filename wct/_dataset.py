@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from ._errors import ImageError, WctError
-from ._files import kind_of, make_folder, new_file, reading_file, write_file
+from ._files import kind_of, locked, make_folder, new_file, reading_file, write_file
 from ._loaded import find_stylizer
 from ._local import Files, Job, repaint_here
 from ._manifest import Manifest, Record, finished, is_manifest
@@ -49,6 +49,7 @@ class DatasetReport:
         total: Pictures to make, those that were there before not counted.
         found: Pictures that were there before.
         done: Pictures made.
+        copied: How many files were copied along, or had been before, by their suffixes.
         failed: Pictures of the content that cannot be read, and why, by their paths.
         seconds: Time since the first picture was begun.
         painting: Of these, the seconds in which the networks worked, of all that do together.
@@ -59,6 +60,7 @@ class DatasetReport:
     total: int = 0
     found: int = 0
     done: int = 0
+    copied: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     painting: float = 0.0
@@ -133,8 +135,9 @@ def stylize_dataset(
             report so far.
 
     Returns:
-        A report of how many pictures were made (`done`) and were there before (`found`), of those
-        that cannot be read, and why (`failed`, by their paths), and of the speed (`images_per_s`,
+        A report of how many pictures were made (`done`) and were there before (`found`), of the
+        files `copied` along, of the pictures that cannot be read, and why (`failed`, by their
+        paths), and of the speed (`images_per_s`,
         and the share of the time that the networks spent `waiting` for files).
 
     Raises:
@@ -215,6 +218,7 @@ def stylize_dataset(
         bank = open_bank(origin, target / _BANK, reader, measured)
         for file, copy in copies:
             _copy(source / file, target / copy)
+            report.copied[Path(file).suffix.lower() or Path(file).name] += 1
         there = {name for name in finished(target) if _is_made(target / name)}
         todo = [
             Job(job.content, rest)
@@ -297,21 +301,12 @@ def _claimed(
             f"{target} was begun with other settings ({', '.join(changed)}): choose another "
             f"folder, or the settings in {path}"
         )
-    lock = FileLock(target / (".lock" if shard is None else f".lock-{shard[0]}-of-{shard[1]}"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise WctError(f"another process is at this part of {target}: wait for it") from error
-    except (OSError, NotImplementedError) as error:  # of some network drives
-        reason = getattr(error, "strerror", None) or error
-        raise WctError(f"cannot lock {target} ({reason}): choose another folder") from error
-    try:
+    name = ".lock" if shard is None else f".lock-{shard[0]}-of-{shard[1]}"
+    with locked(target / name, f"this part of {target}"):
         if shard is None:  # of a part, what another one is writing looks the same
             for left in target.rglob(".wct-*.tmp"):
                 left.unlink(missing_ok=True)
         yield
-    finally:
-        lock.release()
 
 
 def _is_own(name: str) -> bool:

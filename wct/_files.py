@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock, Timeout
+
 from ._errors import ImageError, WctError
 
 
@@ -131,3 +133,26 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WctError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, work: str) -> Iterator[None]:
+    """Hold a lock, a file in a folder, for as long as this process is at some work there.
+
+    Raises:
+        WctError: Another process is, or the folder's drive knows no locks.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise WctError(
+            f"another process is at {work}: wait for it, or choose another folder"
+        ) from error
+    except (OSError, NotImplementedError) as error:  # of some network drives
+        reason = getattr(error, "strerror", None) or error
+        raise WctError(f"cannot lock {path.parent} ({reason}): choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from filelock import FileLock, Timeout
 from flax import nnx
 
-from ._errors import WctError
+from ._files import locked, make_folder
 from ._pixels import strips
 from ._recipe import Recipe
 from ._scratch import Scratch, drop_unfinished
@@ -80,26 +79,14 @@ def _side_by_side(masks: Sequence[np.ndarray], files: Scratch) -> np.ndarray:
 def _checkpoints(directory: Path, key: str) -> Iterator[Path]:
     """Lock and give a folder for one picture; it goes when the picture is done, else stays."""
     folder = directory / f"wct-{key}"
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise WctError(
-            f"another process is at this picture in {directory}: wait for it, or choose another "
-            "directory"
-        ) from error
-    except (OSError, NotImplementedError) as error:  # the latter of some network drives
-        reason = getattr(error, "strerror", None) or error
-        raise WctError(f"cannot use {directory}: {reason}") from error
-    try:
-        yield folder
-    except BaseException:
-        drop_unfinished(folder)
-        lock.release()
-        raise
-    shutil.rmtree(folder, ignore_errors=True)  # while it is locked: nobody is to begin in it
-    lock.release()
+    make_folder(folder)
+    with locked(folder / "lock", f"this picture in {directory}"):
+        try:
+            yield folder
+        except BaseException:
+            drop_unfinished(folder)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)  # while it is locked: nobody is to begin in it
     with contextlib.suppress(OSError):  # Windows and NFS keep the folder of what is open
         folder.rmdir()
 

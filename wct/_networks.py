@@ -90,7 +90,9 @@ class Convolution(nnx.Module):
 class Encoder(nnx.Module):
     """VGG-19's convolutions up to relu5_1, for RGB images in [0, 1].
 
-    With `rngs`, weights are random; without them they are abstract, to be filled.
+    Args:
+        widths: Channels of the five blocks.
+        rngs: Where random weights are drawn from; without, they are abstract, to be filled.
 
     Attributes:
         widths: Channels of the five blocks.
@@ -154,12 +156,18 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """The mirror image of the encoder from relu`level`_1 back to RGB; `rngs` as in `Encoder`.
+    """The mirror image of the encoder from relu`level`_1 back to RGB.
 
-    Attributes:
+    Args:
         level: The level whose features it inverts, 1 … 5.
+        widths: As of the encoder.
         final_relu: Whether the last convolution is followed by a ReLU too, as in some published
             sets; it is linear otherwise.
+        rngs: As of the encoder.
+
+    Attributes:
+        level: As given.
+        final_relu: As given.
         layers: `conv1_1` … `conv{level}_1`, run from the last to the first.
     """
 

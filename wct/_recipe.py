@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
@@ -110,8 +109,8 @@ class Recipe:
         """
         find_transform(self.transform, self.solver)
         check_levels(self.levels)
-        if not isinstance(self.ridge, Tracer) and not 0 <= self.ridge < float("inf"):
-            raise WctError(f"ridge must be at least 0, not {self.ridge}")
+        if np.ndim(self.ridge) > 0 or not _is_within(self.ridge, np.finfo(float).max):
+            raise WctError(f"ridge must be at least 0, not {self.ridge!r}")
         alphas = _by_level("alpha", self.alpha, self.levels)
         details = _by_level("detail", self.detail, self.levels)
         return [
@@ -140,7 +139,7 @@ def _by_level(
     name: str, value: Share | Sequence[Share] | Array | np.ndarray, levels: Sequence[int]
 ) -> list[Strength]:
     """One number in [0, 1] a level, checked where its value is known."""
-    if isinstance(value, Sequence) or jnp.ndim(value) > 0:
+    if (isinstance(value, Sequence) and not isinstance(value, str)) or np.ndim(value) > 0:
         shares = list(cast("Sequence[Share]", value))
     else:
         shares = [cast("Share", value)] * len(levels)
@@ -149,9 +148,8 @@ def _by_level(
             f"{len(shares)} values of {name} for {len(levels)} levels: give one, or one each"
         )
     for share in shares:
-        known = not isinstance(share, Tracer)
-        if known and not np.all((np.asarray(share) >= 0) & (np.asarray(share) <= 1)):
-            raise WctError(f"{name} must be from 0 to 1, not {share}")
+        if not _is_within(share, 1):
+            raise WctError(f"{name} must be from 0 to 1, not {share!r}")
     # Those that are known stay NumPy's, so that nothing is compiled for them.
     return [
         share.astype(np.float32)
@@ -159,3 +157,13 @@ def _by_level(
         else cast("Strength", np.array(share, np.float32))
         for share in shares
     ]
+
+
+def _is_within(value: Any, most: float) -> bool:
+    """Tell whether a number, or each of an array, is from 0 to the most, as far as it is known."""
+    if isinstance(value, Tracer):
+        return True
+    try:
+        return bool(np.all((np.asarray(value) >= 0) & (np.asarray(value) <= most)))
+    except TypeError:  # it is no number
+        return False

@@ -121,7 +121,9 @@ def _scratch() -> Iterator[Path]:
         directory.mkdir(parents=True)
         yield directory
     except OSError as error:
-        raise WeightsError(f"cannot write to {home()}: {error.strerror or error}") from error
+        raise WeightsError(
+            f"cannot write to {home()}: {error.strerror or error}; WCT_HOME can name another folder"
+        ) from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

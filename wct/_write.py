@@ -95,7 +95,7 @@ def find_format(
     """Return Pillow's name and options of the format that a target is to be written in.
 
     Raises:
-        ImageError: The suffix, or `format`, is none of a format known here.
+        ImageError: The suffix, or `format`, is none of a format known here, or Pillow lacks it.
     """
     named = Path(target).suffix if isinstance(target, str | os.PathLike) else ""
     suffix = (format or named).lower().removeprefix(".")
@@ -104,7 +104,15 @@ def find_format(
             f"cannot write {_describe(target)}: its format {suffix!r} is not one of "
             f"{', '.join(_FORMATS)}; choose another one"
         )
-    return _FORMATS[suffix]
+    name, options = _FORMATS[suffix]
+    if name not in Image.SAVE:
+        Image.init()
+    if name not in Image.SAVE:
+        raise ImageError(
+            f"cannot write {_describe(target)}: Pillow was built without {name} here; choose "
+            "another format, such as png"
+        )
+    return name, options
 
 
 def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
