@@ -24,7 +24,14 @@ from training import evaluate, export, start
 from training.clock import Clock
 from training.data import Pictures, crop_batches, image_files
 from training.loop import train
-from training.objectives import Student, decoder_loss, distil_loss, fit_heads, restyle
+from training.objectives import (
+    Student,
+    decoder_loss,
+    distil_loss,
+    fit_heads,
+    neighbours_styles,
+)
+from training.pattern import repeated, smoothed
 from training.phases import distil, train_decoders
 from training.settings import Phase, SettingsError, load_settings
 from training.start import linear_fit, start_decoder, start_encoder
@@ -255,7 +262,7 @@ def test_decoders_learn_from_features_of_other_styles():
     """The first image's own; the last one's with the moments of the one before it."""
     features = np.random.default_rng(0).uniform(size=(3, 8, 9, 4)).astype(np.float32)
     features[1] = 2 * features[1] + [[[0, 1, 2, 3]]]
-    restyled = restyle(jnp.asarray(features))
+    restyled = neighbours_styles(jnp.asarray(features))(jnp.asarray(features))
     np.testing.assert_allclose(restyled[0], features[0], atol=1e-6)
     _, mean, covariance = oracle.moments(features[1])
     _, found_mean, found_covariance = oracle.moments(np.asarray(restyled[2]))
@@ -267,7 +274,7 @@ def test_features_fewer_than_channels_are_restyled_as_far_as_they_vary():
     """12 of 20 channels, five of which never fire: S P S, where P projects on their range."""
     features = np.random.default_rng(0).uniform(size=(4, 3, 4, 20)).astype(np.float32)
     features[..., 15:] = 0
-    restyled = np.asarray(restyle(jnp.asarray(features)))
+    restyled = np.asarray(neighbours_styles(jnp.asarray(features))(jnp.asarray(features)))
     _, _, content = oracle.moments(features[3])
     _, mean, style = oracle.moments(features[2])
     _, found_mean, found = oracle.moments(restyled[3])
@@ -278,6 +285,51 @@ def test_features_fewer_than_channels_are_restyled_as_far_as_they_vary():
     wanted = root @ projector @ root
     np.testing.assert_allclose(found_mean, mean, atol=1e-4)
     np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_the_share_of_what_repeats(period):
+    """White noise, of which a filter leaves (1 − k₀)² + Σ k² of the others, has no period."""
+    generator = np.random.default_rng(0)
+    pattern = generator.normal(size=(period, period, 3))
+    pattern -= pattern.mean((0, 1))
+    ramp = np.linspace(0, 9, 160)[:, None, None] + np.linspace(0, 5, 176)[None, :, None]
+    repeating = np.tile(pattern, (160 // period, 176 // period, 1)) + ramp
+    noise = generator.normal(size=(2, 160, 176, 3))
+    triangle = np.convolve(np.ones(period), np.ones(period)) / period**2
+    kernel = -np.outer(triangle, triangle)
+    kernel[period - 1, period - 1] += 1
+    left = np.sum(kernel**2)
+    for amount in (0.0, 0.3, 2.0):
+        wanted = np.mean(pattern**2) / (np.mean(pattern**2) + amount**2 * left)
+        found = repeated(jnp.asarray(repeating + amount * noise, jnp.float32), period)
+        np.testing.assert_allclose(found, wanted, atol=0.03)
+    assert abs(repeated(jnp.asarray(noise, jnp.float32), period)) < 0.01
+
+
+def test_smoothing_leaves_a_wave_as_much_as_a_gaussian_does():
+    wave = np.cos(2 * np.pi * np.arange(160) / 40)
+    images = np.broadcast_to(0.5 + 0.2 * wave[:, None, None], (1, 160, 48, 3))
+    found = np.asarray(smoothed(jnp.asarray(images, jnp.float32), sigma=5.0))
+    left = np.exp(-0.5 * (5 * 2 * np.pi / 40) ** 2)
+    wanted = 0.5 + left * (images - 0.5)
+    np.testing.assert_allclose(found[:, 20:-20], wanted[:, 20:-20], atol=1e-4)
+
+
+def test_what_a_decoder_repeats_in_smooth_places_is_part_of_its_loss(crops):
+    encoder, decoder = Encoder(WIDTHS, rngs=nnx.Rngs(0)), Decoder(2, WIDTHS, rngs=nnx.Rngs(1))
+    images = jnp.asarray(np.tile(crops[:4], (1, 2, 2, 1)))
+    smoke = load_settings(SMOKE).decoders
+    assert smoke is not None
+    none = (0.0,) * 5
+    phase = replace(smoke, pixel=none, feature=none, pattern=(0.0, 0.5, 0.0, 0.0, 0.0))
+    loss, metrics = decoder_loss({"2": decoder}, encoder, images, phase)
+    styles = neighbours_styles(encoder.encode(images[::2], 2))
+    drawn = decoder(styles(encoder.encode(smoothed(images[::2]), 2)))
+    share = repeated(drawn, 2)
+    assert share > 0.01
+    np.testing.assert_allclose(metrics["pattern/2"], share, rtol=1e-3)
+    np.testing.assert_allclose(loss, 0.5 * share, rtol=1e-3)
 
 
 def test_content_that_a_decoder_loses_is_measured_by_the_teacher(teacher_file, crops):
@@ -416,6 +468,12 @@ def test_settings_name_a_missing_entry(tmp_path):
         ("crop", "= 40", "crop must be a multiple of 16"),
         ("steps", "= true", "steps must be an integer, at least 1"),
         ("warmup", "= 10_000", "warmup must be less than steps"),
+        ("pattern", "= [0.1, 0.0, 0.0, 0.0, 0.0]", "must be 0 for relu1_1"),
+        (
+            "pattern",
+            "= [0.0, 0.0, 0.0, 0.0, 0.1]",
+            "at least 160 for relu5_1",
+        ),
     ],
 )
 def test_values_that_cannot_be_are_told(tmp_path, entry, value, message):

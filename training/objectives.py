@@ -15,11 +15,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from wct._layers import stride
 from wct._moments import moments
 from wct._networks import Decoder, Encoder
 from wct._spectral import identity, newton_schulz, product
-from wct._transform import centred
+from wct._transform import AffineMap, centred
 
+from .pattern import repeated, smoothed
 from .settings import Phase, Weights
 from .start import linear_fit
 
@@ -127,10 +129,10 @@ def decoder_loss(
     return loss, {"loss": loss, **metrics}
 
 
-def restyle(
+def neighbours_styles(
     features: Float[Array, "batch height width channels"], ridge: float = 1e-5
-) -> Float[Array, "batch height width channels"]:
-    """Give each image's features its neighbour's style, the first at strength 0, the last at 1.
+) -> AffineMap:
+    """Find each image's map to its neighbour's style, of strength 0 for the first, 1 for the last.
 
     Args:
         features: Features of one level.
@@ -143,7 +145,7 @@ def restyle(
     inverses = newton_schulz(regular, ridge)
     roots = product(regular, inverses)
     maps = centred(product(jnp.roll(roots, 1, axis=0), inverses), content, style)
-    return maps.blend(jnp.linspace(0, 1, len(features)))(features)
+    return maps.blend(jnp.linspace(0, 1, len(features)))
 
 
 def _reconstruct(
@@ -154,19 +156,26 @@ def _reconstruct(
     phase: Phase,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Decode features to their images, and restyled ones to an image that has those features."""
-    pixel, feature = [], []
+    pixel, feature, pattern = [], [], {}
     for decoder in decoders.values():
         own = features[decoder.level - 1]
         pixel.append(jnp.mean((decoder(own) - images) ** 2))
-        asked = lax.stop_gradient(restyle(_half(own)))
+        styles = lax.stop_gradient(neighbours_styles(_half(own)))
+        asked = lax.stop_gradient(styles(_half(own)))
         answered = encoder.encode(decoder(asked), decoder.level)
         asked = jax.nn.relu(asked)  # no picture has other features
         feature.append(jnp.mean((answered - asked) ** 2) / jnp.mean(asked**2))
+        if phase.pattern[decoder.level - 1] > 0:
+            smooth = encoder.encode(smoothed(_half(images)), decoder.level)
+            restyled = decoder(lax.stop_gradient(styles(smooth)))
+            pattern[decoder.level] = repeated(restyled, stride(decoder.level))
     levels = [decoder.level for decoder in decoders.values()]
     loss = _weighted(phase.pixel, levels, [jnp.log(error + 1e-6) for error in pixel])
     loss = loss + _weighted(phase.feature, levels, feature)
+    loss = loss + _weighted(phase.pattern, pattern, [jax.nn.relu(p) for p in pattern.values()])
     psnr = [-10 * jnp.log10(error) for error in pixel]
-    return loss, {**_named("psnr", levels, psnr), **_named("feature", levels, feature)}
+    metrics = _named("psnr", levels, psnr) | _named("feature", levels, feature)
+    return loss, metrics | _named("pattern", pattern, pattern.values())
 
 
 def _lost_content(
@@ -179,7 +188,7 @@ def _lost_content(
 
     The ridge keeps whitening's derivative within bounds.
     """
-    restyled = decoder(restyle(features, ridge=1e-3))
+    restyled = decoder(neighbours_styles(features, ridge=1e-3)(features))
     return content_distance(teacher.encode(restyled, 4), wanted)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from wct._layers import CELL, LEVELS
+from wct._layers import CELL, LEVELS, stride
 
 Weights = tuple[float, float, float, float, float]
 
@@ -31,6 +31,8 @@ class Phase:
         teacher: Likewise of the logarithm of the share of the teacher's features left unexplained.
         content: Likewise of the distance of restyled images from their contents, in the teacher's
             relu4_1.
+        pattern: Likewise of the share of a decoder's fine detail that repeats from cell to cell
+            where a picture is smooth; none for relu1_1, whose cells are pixels.
         start_images: Crops that the least-squares start is fitted to.
         checkpoint_every: Steps between checkpoints.
         sample_every: Steps between sample sheets.
@@ -49,6 +51,7 @@ class Phase:
     sample_every: int
     teacher: Weights = (0.0, 0.0, 0.0, 0.0, 0.0)
     content: Weights = (0.0, 0.0, 0.0, 0.0, 0.0)
+    pattern: Weights = (0.0, 0.0, 0.0, 0.0, 0.0)
     encoder_rate: float = 1.0
     seed: int = 0
 
@@ -105,6 +108,11 @@ def _check(settings: Settings) -> None:
                 raise ValueError(f"{name} must be an integer, at least 1")
         if phase.crop % CELL:
             raise ValueError(f"crop must be a multiple of {CELL}")
+        if phase.pattern[0]:
+            raise ValueError("pattern must be 0 for relu1_1, whose cells are pixels")
+        for level, weight in enumerate(phase.pattern, start=1):
+            if weight and phase.crop < (least := 10 * stride(level)):  # two squares, and an edge
+                raise ValueError(f"pattern needs a crop of at least {least} for relu{level}_1")
         if not 0 <= phase.warmup < phase.steps:
             raise ValueError("warmup must be less than steps")
 
@@ -116,7 +124,7 @@ def _is_count(value: Any) -> bool:
 def _phase(table: Any) -> Phase:
     if not isinstance(table, dict):
         raise ValueError("a phase is a table of entries")
-    for key in {"pixel", "feature", "teacher", "content"} & table.keys():
+    for key in {"pixel", "feature", "teacher", "content", "pattern"} & table.keys():
         table[key] = tuple(table[key])
         if len(table[key]) != 5:
             raise ValueError(f"{key} needs five weights, for relu1_1 … relu5_1")
