@@ -1,14 +1,19 @@
 """Makes a data set on a local Ray with two workers, of which one is killed after a few pictures.
 
-Prints the process that was killed. Arguments: content, styles, output, model.
+Prints the process that was killed. Then makes another, twice, and a third time where a result
+cannot be written.
+Arguments: content, styles, output, model.
 """
 
 import os
+import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from wct._dataset import stylize_dataset
+from wct._errors import WctError
 
 ACTOR = b"_Actor"
 
@@ -35,11 +40,22 @@ def main():
             killed.append(workers()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    report = stylize_dataset(
-        content, styles, output, model=model, alpha=(0.3, 1.0), levels=(2, 1), engine="ray",
-        workers=2, progress=kill,
-    )  # fmt: skip
+    make = partial(stylize_dataset, styles=styles, model=model, alpha=(0.3, 1.0), levels=(2, 1),
+                   engine="ray")  # fmt: skip
+    report = make(content, output=output, workers=2, progress=kill)
     print("report:", report.done, report.painters, *report.failed, *killed)
+    part, other = Path(content).with_name("part"), Path(output).with_name("other")
+    shutil.copytree(Path(content, "class0"), part)
+    for _ in range(2):
+        report = make(part, output=other)
+        print("report:", report.done, report.found, report.painters)
+    image = next(part.iterdir())
+    (other / "more.png").mkdir()
+    shutil.copy(image, part / f"more{image.suffix}")
+    try:
+        make(part, output=other)
+    except WctError as error:
+        print("report:", error)
 
 
 if __name__ == "__main__":

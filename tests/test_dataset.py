@@ -649,6 +649,12 @@ def test_killed_it_goes_on(folders, command):
     assert not list(out.rglob("*.tmp"))
 
 
+def test_without_ray_one_is_told_to_install_it(folders, tiny_directory, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(WctError, match=r"needs Ray: pip install 'ray\[data\]'"):
+        stylize_dataset(*folders, model=tiny_directory, engine="ray", **OPTIONS)
+
+
 def test_on_ray_a_worker_dies(folders, command, tiny_directory):
     content, styles, out = folders
     for index in range(6, 30):
@@ -664,10 +670,12 @@ def test_on_ray_a_worker_dies(folders, command, tiny_directory):
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]  # Ray says something too
-    [report] = [line[1:] for line in lines if line[:1] == ["report:"]]
-    count, painters, failed, killed = report
+    first, *others = [line[1:] for line in lines if line[:1] == ["report:"]]
+    count, painters, failed, killed = first
     assert (count, painters, failed) == ("30", "2", "class1/7.jpg")
     assert int(killed) > 0
+    blocked = f"cannot write {out.with_name('other') / 'more.png'}: Is a directory"
+    assert others == [["3", "0", "1"], ["0", "3", "1"], blocked.split()]
     here = out.with_name("here")
     stylize_dataset(content, styles, here, model=tiny_directory, **OPTIONS)
     assert results(out) == results(here)

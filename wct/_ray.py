@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not
     from ._bank import Bank
     from ._recipe import Recipe
     from ._stylizer import Stylizer
+
+T = TypeVar("T")
 
 _BATCH = 8
 """Pictures that an actor gets at once."""
@@ -84,7 +86,7 @@ def _records(
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
     read = ray.data.from_items([{"item": job} for job in jobs]).map(
-        lambda row: {"item": (row["item"], files.read(row["item"].content))}
+        lambda row: {"item": (row["item"], _attempt(files.read, row["item"].content))}
     )
     painted = read.map_batches(
         _Actor,
@@ -94,13 +96,12 @@ def _records(
         num_gpus=1 if on_gpu else 0,
         fn_constructor_args=making,
     )
-    written = painted.map(lambda row: {"item": asdict(_write(files, row["item"]))})
+    written = painted.map(lambda row: {"item": _attempt(_write, files, row["item"])})
     try:
         for row in written.iter_rows():
-            yield Record(**row["item"])
+            yield _succeeded(row["item"])
     except RayError as error:
-        known = _find_cause(error)
-        raise WctError(str(known) if known else f"Ray gave up: {error}") from error
+        raise WctError(f"Ray gave up: {error}") from error
 
 
 class _Actor:
@@ -114,16 +115,21 @@ class _Actor:
         self._painter = Painter(find_stylizer(model), ray.get(bank), recipe)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        done = _attempt(self._paint, batch["item"])
+        return {"item": _column([done] if isinstance(done, WctError) else done)}
+
+    def _paint(self, items: np.ndarray) -> list[Any]:
+        found = [(job, _succeeded(picture)) for job, picture in items]
         done: list[Any] = []
-        for group in grouped(batch["item"], self._painter.batch):
+        for group in grouped(found, self._painter.batch):
             done += [group] if isinstance(group, Record) else paint(self._painter, group)
-        return {"item": _column(done)}
+        return done
 
 
 def _write(files: Files, found: Any) -> Record:
     if isinstance(found, Record):
         return found
-    (task, picture), pixels, seconds = found
+    (task, picture), pixels, seconds = _succeeded(found)
     return files.write(task, picture, pixels, seconds)
 
 
@@ -135,8 +141,16 @@ def _column(values: Sequence[Any]) -> np.ndarray:
     return column
 
 
-def _find_cause(error: BaseException | None) -> WctError | None:
-    """Return the error of ours that Ray's error is of."""
-    while error is not None and not isinstance(error, WctError):
-        error = getattr(error, "cause", None) or error.__cause__
-    return error
+def _attempt(function: Callable[..., T], *arguments: Any) -> T | WctError:
+    """Return what a function returns, or the error of ours that it raises: Ray keeps no cause."""
+    try:
+        return function(*arguments)
+    except WctError as error:
+        return error
+
+
+def _succeeded(found: T | WctError) -> T:
+    """Return what an attempt returned, or raise what it raised."""
+    if isinstance(found, WctError):
+        raise found
+    return found
