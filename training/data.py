@@ -27,14 +27,21 @@ _LARGEST = 512
 """Shorter side, in pixels, to which larger pictures are reduced, so that many can be kept."""
 
 
-def image_files(folder: Path, *, unseen: bool = False) -> list[Path]:
-    """List the image files below a folder, for training or, unseen by it, for evaluation.
+def image_files(folder: Path, *, unseen: bool | None = False) -> list[Path]:
+    """List the image files below a folder.
+
+    Args:
+        folder: The folder.
+        unseen: Those that training leaves out, for evaluation, and not those for training; `None`
+            for all.
 
     Raises:
         FileNotFoundError: There are none, or one alone, which is kept out of training.
     """
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    chosen = [file for index, file in enumerate(files) if (index % UNSEEN_EVERY == 0) == unseen]
+    chosen = [
+        file for index, file in enumerate(files) if unseen in (None, index % UNSEEN_EVERY == 0)
+    ]
     if not chosen:
         raise FileNotFoundError(f"too few image files below {folder}: it has {len(files)}")
     return chosen

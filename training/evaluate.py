@@ -142,7 +142,7 @@ def _distance(found: jax.Array, wanted: jax.Array) -> float:
 
 def _pictures(folder: Path, side: int | None, everything: bool) -> Iterator[np.ndarray]:
     """Pictures of a folder, resized to a shorter side, cut to multiples of 32 pixels."""
-    for file in image_files(folder, unseen=not everything):
+    for file in image_files(folder, unseen=None if everything else True):
         pixels = read_image(file).pixels
         height, width, _ = pixels.shape
         shorter = min(height, width)
