@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from itertools import islice
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import safetensors.numpy
 from skimage.data import astronaut, coffee
 
 import wct
+from training.bank import draw_bank
 from training.export import PROBE, probe
 from wct import _winograd
 from wct._by_name import find_transform
@@ -60,6 +62,17 @@ def test_the_styles_fit_the_encoder():
     means = np.asarray(bank.levels[2].mean)
     distances = np.linalg.norm(means[:, None] - means[None], axis=-1) + 1e3 * np.eye(64)
     assert distances.min() > 0.02 * np.linalg.norm(means, axis=-1).mean()
+
+
+def test_the_styles_are_the_drawn_ones():
+    """One of the first kind and one of the second, of one size."""
+    stylizer, shipped = wct.Stylizer.from_pretrained(), wct.Style.from_pretrained()
+    drawn = list(islice(draw_bank(), 9))
+    for index in (1, 8):
+        found = stylizer.read_style(drawn[index])
+        for ours, theirs in zip(found.levels, shipped.levels, strict=True):
+            atol = 2e-3 * np.abs(ours.mean).max()
+            np.testing.assert_allclose(ours.mean, theirs.mean[index], rtol=0, atol=atol)
 
 
 @pytest.fixture(scope="module")
