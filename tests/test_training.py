@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import jax
@@ -15,16 +15,19 @@ import numpy as np
 import oracle
 import pytest
 import safetensors.numpy
+from click.testing import CliRunner
 from conftest import run_on_devices
 from flax import nnx
 from PIL import Image
 
 import wct
 from training import evaluate, export, start
+from training.__main__ import main
 from training.clock import Clock
 from training.data import Pictures, crop_batches, image_files
 from training.loop import train
 from training.objectives import (
+    Head,
     Student,
     decoder_loss,
     distil_loss,
@@ -145,6 +148,29 @@ def test_training_and_evaluation_share_no_file(pictures):
     assert len(seen) + len(unseen) == 40
 
 
+def test_of_a_folders_pictures_the_first_and_every_37th_are_left_out(tmp_path):
+    suffixes = "jpg", "JPEG", "png", "WebP"
+    names = [f"{index:02d}.{suffixes[index % 4]}" for index in range(75)]
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+    for index in np.random.default_rng(0).permutation(75):
+        (tmp_path / ("a" if index < 40 else "b/c") / names[index]).touch()
+    (tmp_path / "a" / "00.txt").touch()
+    unseen = [file.name for file in image_files(tmp_path, unseen=True)]
+    assert unseen == [names[0], names[37], names[74]]
+    assert [file.name for file in image_files(tmp_path)] == names[1:37] + names[38:74]
+
+
+def test_pictures_come_from_all_folders(tmp_path):
+    folders = [tmp_path / color for color in ("red", "lime", "blue")]
+    for folder in folders:
+        folder.mkdir()
+        for index in range(2):
+            Image.new("RGB", (32, 40), folder.name).save(folder / f"{index}.png")
+    loaded = Pictures.load(folders, 32)
+    np.testing.assert_array_equal(loaded.pixels[loaded.starts], 255 * np.eye(3))
+
+
 def test_a_folder_without_images_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=tmp_path.name):
         image_files(tmp_path)
@@ -158,13 +184,41 @@ def test_linear_fit_recovers_a_linear_map():
     np.testing.assert_allclose(offset, 3, atol=1e-3)
 
 
+def test_inputs_that_never_vary_tell_nothing():
+    targets = np.random.default_rng(0).normal(size=(50, 2))
+    matrix, offset = linear_fit(np.ones((50, 3)), targets)
+    np.testing.assert_allclose(np.ones(3) @ matrix + offset, targets.mean(0), atol=1e-12)
+
+
+def test_channels_are_chosen_that_tell_most():
+    """The largest first, and what only repeats others, or never varies, last."""
+    signals = np.random.default_rng(0).normal(size=(3, 200))
+    first, second, third = np.linalg.qr((signals - signals.mean(1, keepdims=True)).T)[0].T
+    channels = np.stack([np.full(200, 100), second, 2 * second, 1.5 * first, 3 * third], axis=-1)
+    chosen = start._most_independent(channels)
+    np.testing.assert_array_equal(chosen[:3], [4, 2, 3])
+
+
+def test_colours_are_means_over_cells_and_their_complements():
+    images = np.random.default_rng(0).uniform(size=(2, 8, 12, 3))
+    found = start._colors(images, 2)
+    assert found.shape == (2, 2, 3, 6)
+    for image, row, column in np.ndindex(2, 2, 3):
+        cell = images[image, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        mean = cell.mean((0, 1))
+        np.testing.assert_allclose(found[image, row, column], [*mean, *(1 - mean)])
+
+
 def test_a_student_as_wide_as_its_teacher_becomes_it(teacher_file, crops):
+    """In units of its own: channels that fire have a mean square of one."""
     teacher = load_teacher(teacher_file)
     student = start_encoder(teacher, WIDTHS, crops)
     heads = fit_heads(student, teacher, crops)
     pairs = zip(heads, student(jnp.asarray(crops)), teacher(jnp.asarray(crops)), strict=True)
     for head, ours, theirs in pairs:
         assert head.unexplained(ours, theirs) < 0.02
+        squares = np.mean(np.square(ours), axis=(0, 1, 2))
+        assert 0.9 < np.median(squares) < 1.1
 
 
 def test_a_narrow_student_carries_colours_to_the_deepest_level(teacher_file, crops, monkeypatch):
@@ -215,6 +269,42 @@ def test_the_loss_of_a_perfect_student(crops):
     imitation = np.dot(phase.teacher, np.log(unexplained + 1e-3))
     fidelity = phase.pixel[0] * np.log(error + 1e-6) + phase.feature[0] * metrics["feature/1"]
     assert float(loss) == pytest.approx(float(imitation + fidelity), abs=1e-3)
+
+
+def test_features_are_asked_for_that_a_picture_can_have(crops):
+    """Restyled ones are below zero here and there, as no ReLU's are."""
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    decoder = Decoder(2, WIDTHS, rngs=nnx.Rngs(0))
+    images = jnp.asarray(0.4 + 0.2 * crops[:6]).at[2].set(jnp.eye(32)[..., None])
+    asked = restyle(encoder.encode(images, 2)[::2])
+    answered = np.asarray(encoder.encode(decoder(asked), 2), np.float64)
+    assert asked.min() < -0.1
+    wanted = np.maximum(asked, 0)
+    error = np.sum((answered - wanted) ** 2) / np.sum(wanted**2)
+    phase = replace(
+        load_settings(SMOKE).decoders, pixel=(0.0,) * 5, feature=(0.5, 0.3, 0.0, 0.0, 0.0)
+    )
+    loss, metrics = decoder_loss({"2": decoder}, encoder, images, phase)
+    assert float(metrics["feature/2"]) == pytest.approx(error, rel=1e-4)
+    assert float(loss) == pytest.approx(0.3 * error, rel=1e-4)
+
+
+def test_a_heads_units_are_not_learned():
+    """Else the share would fall as they grow."""
+    rng = np.random.default_rng(0)
+    student, teacher, matrix, offset, scale = (
+        jnp.asarray(rng.uniform(1, 2, shape), jnp.float32)
+        for shape in ((2, 3, 4, 5), (2, 3, 4, 6), (5, 6), 6, 6)
+    )
+    head = Head(matrix, offset, scale, jnp.float32(0.7))
+    share, slope = jax.value_and_grad(lambda head: head.unexplained(student, teacher))(head)
+    ours, theirs = np.asarray(student), np.asarray(teacher)
+    error = ours @ np.asarray(matrix) + np.asarray(offset) - theirs / np.asarray(scale)
+    assert float(share) == pytest.approx(np.mean(np.square(error)) / 0.7, rel=1e-5)
+    assert np.abs(slope.matrix).min() > 0
+    assert np.abs(slope.offset).min() > 0
+    assert not np.any(slope.scale)
+    assert not slope.variance
 
 
 def test_an_equalized_encoder_says_the_same_in_other_units(crops):
@@ -268,6 +358,13 @@ def test_decoders_learn_from_features_of_other_styles():
     _, found_mean, found_covariance = oracle.moments(np.asarray(restyled[2]))
     np.testing.assert_allclose(found_mean, mean, atol=1e-4)
     np.testing.assert_allclose(found_covariance, covariance, atol=1e-4)
+
+
+def test_features_that_do_not_vary_are_restyled_too():
+    """To the neighbour's mean, the further the later in the batch."""
+    features = jnp.broadcast_to(jnp.arange(3.0)[:, None, None, None], (3, 4, 5, 6))
+    wanted = np.broadcast_to(np.reshape([0, 0.5, 1], (3, 1, 1, 1)), (3, 4, 5, 6))
+    np.testing.assert_allclose(restyle(features), wanted, atol=1e-6)
 
 
 def test_features_fewer_than_channels_are_restyled_as_far_as_they_vary():
@@ -365,9 +462,10 @@ from dataclasses import replace
 from pathlib import Path
 import jax, numpy as np
 from flax import nnx
+from training.devices import Devices
 from training.loop import train
 from training.objectives import decoder_loss
-from training.settings import Phase
+from training.settings import Phase, SettingsError
 from wct._networks import Decoder, Encoder
 
 devices, directory = int(sys.argv[1]), Path(sys.argv[2])
@@ -381,6 +479,11 @@ trained = train(decoders, Encoder(widths, rngs=nnx.Rngs(0)), decoder_loss,
                 lambda start: iter(images[start:]), phase, directory, lambda *_: None)
 kernel = trained["2"].layers["conv1_1"].kernel[...]
 assert len(kernel.sharding.device_set) == devices
+try:
+    Devices().split(images[0, :3])
+    assert devices == 1
+except SettingsError as error:
+    assert str(error).startswith("3 images cannot be shared by 2 devices")
 """
 
 
@@ -435,14 +538,20 @@ def test_where_other_processes_are_must_be_said(tmp_path, pictures):
 
 
 def test_the_clock_tells_working_from_waiting():
+    """The first step, for which programs are compiled, does not count."""
+
+    def late():
+        time.sleep(0.3)
+        yield None
+
     def batches():
-        for _ in range(4):
+        for _ in range(3):
             time.sleep(0.02)
             yield None
 
     clock = Clock(8)
     assert str(clock) == ""
-    for _ in clock.watch(batches()):
+    for _ in clock.watch(chain(late(), batches())):
         time.sleep(0.06)
     reading = clock.reading()
     assert 0.1 < reading["waiting for input"] < 0.4
@@ -462,18 +571,18 @@ def test_settings_name_a_missing_entry(tmp_path):
     [
         ("name", "= smoke", "Invalid value"),
         ("levels", "= [7]", "levels are some of 1 to 5"),
+        ("levels", "= []", "levels are some of 1 to 5"),
         ("widths", "= [4, 6, 8]", "widths are five integers"),
         ("widths", "= [true, 6, 8, 8, 8]", "widths are five integers"),
+        ("widths", "= [0, 6, 8, 8, 8]", "widths are five integers"),
+        ("pixel", "= [0.1, 0.1]", "pixel needs five weights"),
         ("batch", "= 0", "batch must be an integer, at least 1"),
         ("crop", "= 40", "crop must be a multiple of 16"),
         ("steps", "= true", "steps must be an integer, at least 1"),
-        ("warmup", "= 10_000", "warmup must be less than steps"),
+        ("warmup", "= 8", "warmup must be less than steps"),
+        ("warmup", "= -1", "warmup must be less than steps"),
         ("pattern", "= [0.1, 0.0, 0.0, 0.0, 0.0]", "must be 0 for relu1_1"),
-        (
-            "pattern",
-            "= [0.0, 0.0, 0.0, 0.0, 0.1]",
-            "at least 160 for relu5_1",
-        ),
+        ("pattern", "= [0.0, 0.0, 0.0, 0.0, 0.1]", "at least 160 for relu5_1"),
     ],
 )
 def test_values_that_cannot_be_are_told(tmp_path, entry, value, message):
@@ -544,7 +653,9 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     assert list((killed / "samples").glob("*.png"))
     assert list((killed / "tensorboard").iterdir())
 
-    other = replace(load_settings(SMOKE).distil, learning_rate=1.0, checkpoint_every=1)
+    other = replace(
+        load_settings(SMOKE).distil, learning_rate=1.0, checkpoint_every=1, sample_every=1
+    )
     before = (killed / "model" / "model.json").read_bytes()
     with pytest.raises(SettingsError, match=r"begun with other settings \(learning_rate\)"):
         distil(replace(load_settings(SMOKE), distil=other), [pictures], killed.parent, teacher_file)
@@ -617,6 +728,17 @@ def test_reconstruction_is_the_mean_psnr(model, pictures):
     assert found["relu1_1"] == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
+def test_only_if_told_so_all_pictures_are_looked_at(model, tmp_path):
+    alone = []
+    for index, color in enumerate(("teal", "orange", "white")):
+        (tmp_path / str(index)).mkdir()
+        Image.new("RGB", (32, 32), color).save(tmp_path / str(index) / "picture.png")
+        alone.append(evaluate.reconstruction(model, tmp_path / str(index))["relu1_1"])
+    assert evaluate.reconstruction(model, tmp_path)["relu1_1"] == pytest.approx(alone[0])
+    shown = CliRunner().invoke(main, ["evaluate", str(model), "--images", str(tmp_path), "--all"])
+    assert f"relu1_1 {np.mean(alone):.3f}" in shown.output
+
+
 def test_pictures_too_small_for_the_deepest_level_are_enlarged(model, tmp_path):
     Image.new("RGB", (24, 20), "teal").save(tmp_path / "small.png")
     found = evaluate.reconstruction(model, tmp_path)
@@ -635,18 +757,38 @@ def test_the_model_explains_itself(model, pictures):
     assert all(share > 0.97 for share in shares.values()), shares
 
 
-def test_distances_of_the_content_itself(tmp_path, pictures, teacher_file):
-    """At alpha 0 the result is the content: no content distance, and the pictures' own in style."""
-    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
-    decoders = {level: Decoder(level, WIDTHS, rngs=nnx.Rngs(level)) for level in (1, 2, 3, 4, 5)}
-    save_model(tmp_path, Model("odd", encoder, decoders))
+def test_distances_of_the_content_itself(model, tmp_path, teacher_file):
+    """At alpha 0 the result is the content: no content distance, and the pictures' own in style.
+
+    Of pictures that are no squares, the middle is looked at.
+    """
+    generator = np.random.default_rng(0)
+    sizes = {"content/0": (256, 320), "styles/0": (288, 256), "styles/1": (256, 256)}
+    pictures = {}
+    for name, (height, width) in sizes.items():
+        coarse = Image.fromarray(generator.integers(0, 256, (9, 9, 3), np.uint8))
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(path)
+        top, left = (height - 256) // 2, (width - 256) // 2
+        pictures[name] = wct.read_image(path).pixels[top : top + 256, left : left + 256]
     teacher = load_teacher(teacher_file)
     found = evaluate.style_transfer(
-        tmp_path, teacher, pictures, pictures, pairs=2, recipe=wct.Recipe(0.0)
-    )
+        model, teacher, tmp_path / "content", tmp_path / "styles", pairs=2,
+        recipe=wct.Recipe(0.0, levels=(1,)), everything=True,
+    )  # fmt: skip
+    measured = {
+        name: [oracle.moments(np.asarray(values[0])) for values in teacher(jnp.asarray(each)[None])]
+        for name, each in pictures.items()
+    }
     assert found["content"] < 1e-3
-    assert found["covariance"] < 1e-2  # each picture is its own style here
-    assert found["mean"] < 1e-2
+    for part, name in ((1, "mean"), (2, "covariance")):
+        distances = [
+            np.linalg.norm(ours[part] - theirs[part]) / np.linalg.norm(theirs[part])
+            for style in ("styles/0", "styles/1")
+            for ours, theirs in zip(measured["content/0"], measured[style], strict=True)
+        ]
+        assert found[name] == pytest.approx(np.mean(distances), rel=1e-3)
 
 
 def save_drawn(directory, seed, widths=WIDTHS, levels=(2, 1)):
@@ -696,16 +838,19 @@ def test_models_of_other_widths_are_not_exported_together(tmp_path):
 
 
 def test_levels_that_were_trained_apart_are_joined(tmp_path):
-    """Each run leaves the other level's decoder as it was, which must not win."""
+    """Each run leaves the others' decoders as they were, which must not win; one is new."""
     begun = load_model(save_drawn(tmp_path / "begun", 1))
-    drawn = load_model(save_drawn(tmp_path / "drawn", 2)).decoders
-    for level in (2, 1):
+    drawn = load_model(save_drawn(tmp_path / "drawn", 2, levels=(3, 2, 1))).decoders
+    for level in (3, 2, 1):
         apart = Model("drawn", begun.encoder, begun.decoders | {level: drawn[level]})
         save_model(tmp_path / f"decoders-{level}", apart)
-    made = run("export", *(tmp_path / name for name in ("begun", "decoders-2", "decoders-1")),
-               tmp_path / "joined")  # fmt: skip
+    (tmp_path / "about.toml").write_text('licence = "für alle"', "utf-8")
+    names = "begun", "decoders-3", "decoders-2", "decoders-1"
+    made = run("export", *(tmp_path / name for name in names), tmp_path / "joined",
+               "--about", tmp_path / "about.toml")  # fmt: skip
     assert made.returncode == 0, made.stderr
-    for level in (2, 1):
+    assert json.loads((tmp_path / "joined/model.json").read_text("utf-8"))["licence"] == "für alle"
+    for level in (3, 2, 1):
         name = f"decoder{level}.safetensors"
         found, wanted = (tmp_path / where / name for where in ("joined", "drawn"))
         assert found.read_bytes() == wanted.read_bytes()
@@ -738,6 +883,108 @@ def test_a_run_is_not_gone_on_from_with_other_networks(other, tmp_path):
     with pytest.raises(SettingsError, match="are of networks of other shapes"):
         go(**other)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def slide(tmp_path):
+    """A function that trains some arrays by a loss of them and of a step's number."""
+
+    def go(arrays, loss, inputs, sample=lambda *_: None, rates=1.0, **changes):
+        def of_batch(trained, frozen, images, phase):
+            value = loss(trained, images[0])
+            return value, {"loss": value}
+
+        phase = replace(load_settings(SMOKE).decoders, steps=len(inputs), **changes)
+        inputs = jnp.asarray(inputs, jnp.float32)[:, None]
+        with jax.numpy_dtype_promotion("standard"):
+            return train(arrays, jnp.zeros(()), of_batch, lambda start: iter(inputs[start:]),
+                         phase, tmp_path, sample, rates)  # fmt: skip
+
+    return go
+
+
+def test_the_rate_rises_and_falls_along_a_cosine(slide, tmp_path):
+    """On a slope that never changes: Adam's steps, by Nesterov, are somewhat larger at first."""
+    seen = {}
+    slide(
+        {"bias": jnp.zeros(3)},
+        lambda trained, _: trained["bias"].sum(),
+        np.zeros(5),
+        lambda trained, step: seen.update({step: np.asarray(trained["bias"])}),
+        learning_rate=0.01, warmup=2, sample_every=2, checkpoint_every=2,
+    )  # fmt: skip
+    rates = [0, 0.5, 1, (1 + np.cos(np.pi / 3)) / 2, (1 + np.cos(2 * np.pi / 3)) / 2]
+    left = 1 - 0.9 ** np.arange(1, 7)
+    steps = rates * (0.9 * left[:-1] / left[1:] + 0.1 / left[:-1])
+    assert list(seen) == [2, 4, 5]
+    for step, bias in seen.items():
+        np.testing.assert_allclose(bias, -0.01 * np.sum(steps[:step]), rtol=1e-4)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"4", "5"}
+
+
+def test_steps_are_as_large_as_rates_and_the_root_of_sizes(slide):
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(36, 8)))[0].reshape(3, 3, 4, 8)
+    sizes, rates = {"small": 0.1, "large": 0.4, "slow": 0.1}, {"small": 1.0, "large": 1.0}
+    before = {name: jnp.full((3, 3, 4, 8), size) for name, size in sizes.items()}
+    after = slide(
+        before,
+        lambda trained, _: sum(jnp.sum(kernel * turn) for kernel in trained.values()),
+        [0],
+        rates=rates | {"slow": 0.25},
+        learning_rate=0.01, warmup=0,
+    )  # fmt: skip
+    steps = {name: np.asarray(after[name] - before[name]) for name in sizes}
+    assert np.sqrt(np.mean(steps["small"] ** 2)) == pytest.approx(0.3 * 0.01, rel=0.2)
+    assert np.sum(steps["small"] * turn) < 0
+    np.testing.assert_allclose(steps["large"], 2 * steps["small"], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(steps["slow"], steps["small"] / 4, rtol=1e-3, atol=1e-6)
+
+
+def test_one_steep_slope_does_not_turn_a_run_round(slide):
+    slopes = [1, 1, -1e6, 1, 1, 1, 1, 1]
+    after = slide({"bias": jnp.zeros(1)}, lambda trained, slope: slope * trained["bias"][0],
+                  slopes, learning_rate=0.01, warmup=0)  # fmt: skip
+    assert after["bias"][0] < -0.02
+
+
+def test_lines_of_steps_that_were_lost_are_written_anew(slide, tmp_path):
+    def go(steps):
+        slide({"bias": jnp.zeros(1)}, lambda trained, value: value + 0 * trained["bias"][0],
+              np.arange(1, steps + 1), warmup=0)  # fmt: skip
+
+    go(3)
+    log = tmp_path / "metrics.jsonl"
+    with log.open("a") as file:
+        file.write('{"step": 4, "loss": 9.0}\n{"step": 5, "lo')
+    go(5)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert lines == [{"step": step, "loss": float(step)} for step in range(1, 6)]
+
+
+def test_an_encoder_at_a_rate_of_zero_stays_while_decoders_are_trained(
+    tmp_path, pictures, teacher_file
+):
+    smoke = load_settings(SMOKE)
+    model = save_drawn(tmp_path / "model", 1, smoke.widths, levels=(1,))
+    phase = replace(smoke.distil, steps=2, warmup=0, encoder_rate=0.0, start_images=8,
+                    content=(0.0,) * 5)  # fmt: skip
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        made = distil(replace(smoke, levels=(1,), distil=phase), [pictures], tmp_path / "run",
+                      teacher_file, model=model)  # fmt: skip
+    before, after = load_model(model), load_model(made)
+    for name, values in named_tensors(before.encoder):
+        np.testing.assert_array_equal(dict(named_tensors(after.encoder))[name], values)
+    for name, layer in before.decoders[1].layers.items():
+        change = np.abs(after.decoders[1].layers[name].kernel[...] - layer.kernel[...])
+        assert 0 < change.mean() < 0.1 * np.abs(layer.kernel[...]).mean()
+
+
+@pytest.mark.parametrize("other", [{"widths": (4, 6, 8, 8, 7)}, {"levels": (1,)}])
+def test_a_model_of_other_networks_is_not_gone_on_from(other, tmp_path, pictures, teacher_file):
+    smoke = load_settings(SMOKE)
+    model = save_drawn(tmp_path / "model", 1, **{"widths": smoke.widths, **other})
+    with pytest.raises(SettingsError, match=r"needs \[4, 6, 8, 8, 8\] and \[1, 2\]"):
+        distil(smoke, [pictures], tmp_path / "run", teacher_file, model=model)
 
 
 def test_a_student_is_not_wider_than_its_teacher(tmp_path, pictures, teacher_file):
