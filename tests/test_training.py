@@ -21,7 +21,7 @@ from flax import nnx
 from PIL import Image
 
 import wct
-from training import evaluate, export, start
+from training import evaluate, export, objectives, start
 from training.__main__ import main
 from training.clock import Clock
 from training.data import Pictures, crop_batches, image_files
@@ -251,6 +251,43 @@ def test_a_decoder_is_fitted_where_one_layer_can_invert(crops):
     decoder = start_decoder(encoder, 1, crops)
     found = decoder(encoder(jnp.asarray(crops), 1)[0])
     assert np.sqrt(np.mean((found - crops) ** 2)) < 0.01
+
+
+def test_behind_a_relu_an_error_below_zero_is_none():
+    """Targets that are never below zero are met better than by least squares alone."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(4, 16, 16, 2)).astype(np.float32)
+    positions = np.unravel_index(np.arange(1024), (4, 16, 16))
+    kernel = rng.normal(size=(3, 3, 2, 5))
+    response = np.stack([oracle.convolve(each, kernel, np.zeros(5)) for each in features])
+    targets = np.maximum(response, 0).reshape(-1, 5)
+    layer = Encoder((5, 5, 5, 5, 5), rngs=nnx.Rngs(0)).layers["conv1_1"]
+    layer.kernel = nnx.Param(jnp.zeros((3, 3, 2, 5)))
+    errors = {}
+    for rectified in (True, False):
+        start._fit(layer, features, targets, positions, rectified=rectified)
+        found = np.maximum(start.in_batches(layer, features), 0).reshape(-1, 5)
+        errors[rectified] = np.mean((found - targets) ** 2)
+    assert errors[True] < 0.5 * errors[False]
+
+
+def test_features_that_are_asked_for_are_given(crops):
+    """Or features would be learned that ask for little. No error of pixels is not endless gain."""
+    encoder = Encoder(WIDTHS, rngs=nnx.Rngs(2))
+    decoder = Decoder(1, WIDTHS, rngs=nnx.Rngs(0))
+    own = encoder.encode(jnp.asarray(crops[:4]), 1)
+    decoded = decoder(own)
+    phase = replace(load_settings(SMOKE).decoders, pixel=(0.0,) * 5, feature=(0.3,) * 5)
+
+    def loss(own, phase):
+        return objectives._reconstruct(encoder, {"1": decoder}, [own], decoded, phase)
+
+    (value, metrics), slope = jax.value_and_grad(loss, has_aux=True)(own, phase)
+    assert float(value) == pytest.approx(0.3 * float(metrics["feature/1"]))
+    assert value > 0.01
+    assert not slope.any()
+    more, _ = loss(own, replace(phase, pixel=(0.5,) * 5))
+    assert float(more - value) == pytest.approx(0.5 * np.log(1e-6), rel=1e-4)
 
 
 def test_the_loss_of_a_perfect_student(crops):
@@ -755,6 +792,22 @@ def test_style_is_not_measured_without_a_teacher(model, pictures):
 def test_the_model_explains_itself(model, pictures):
     shares = evaluate.explained(model, load_model(model).encoder, pictures, everything=True)
     assert all(share > 0.97 for share in shares.values()), shares
+
+
+def test_explained_shares_are_of_the_variance_over_all_pictures(model, pictures, monkeypatch):
+    monkeypatch.setattr(evaluate, "_EXPLAINED_CROP", 64)
+    encoder, teacher = load_model(model).encoder, Encoder(WIDTHS, rngs=nnx.Rngs(9))
+    found = evaluate.explained(model, teacher, pictures)
+    seen = next(crop_batches(Pictures.load([pictures], 64), crop=64, batch=160, seed=0))
+    heads = fit_heads(encoder, teacher, np.asarray(seen))
+    images = jnp.stack([jnp.asarray(each) for each in evaluate._squares(pictures, 64, False)])
+    assert len(images) == 2
+    features = zip(heads, encoder(images), teacher(images), strict=True)
+    for name, (head, ours, theirs) in zip(found, features, strict=True):
+        wanted = np.asarray(theirs, np.float64) / np.asarray(head.scale)
+        error = np.asarray(ours) @ np.asarray(head.matrix) + np.asarray(head.offset) - wanted
+        share = 1 - np.mean(error**2) / np.mean(np.var(wanted, (0, 1, 2)))
+        assert found[name] == pytest.approx(share, abs=2e-3)
 
 
 def test_distances_of_the_content_itself(model, tmp_path, teacher_file):
