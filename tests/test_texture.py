@@ -43,6 +43,30 @@ def test_it_is_the_chain_repeated_on_noise(tiny, transform):
     assert shares == [0.5, 1.0]
 
 
+def test_by_default_all_levels_run_three_times_from_the_noise_of_seed_0(tiny):
+    wanted = np.random.default_rng(0).uniform(size=(32, 48, 3)).astype(np.float32)
+    for _ in range(3):
+        wanted = wct.stylize(
+            wanted, STYLE, 1.0, preset="paper", levels=(5, 4, 3, 2, 1), transform="wct", model=tiny
+        )
+    result = wct.texture(STYLE, (32, 48), model=tiny)
+    np.testing.assert_allclose(pixels(result), wanted, atol=0.51 / 255)
+
+
+def test_in_bands_it_is_the_same(tiny, monkeypatch):
+    wanted = pixels(wct.texture(STYLE, (112, 80), model=tiny, **QUICK))
+    monkeypatch.setattr("wct._texture.choose_tile", lambda *_: 48)
+    monkeypatch.setattr("wct._stylizer.Stylizer.__call__", None)
+    found = pixels(wct.texture(STYLE, (112, 80), model=tiny, **QUICK))
+    np.testing.assert_allclose(found, wanted, atol=1.01 / 255)
+
+
+def test_the_style_is_reduced_to_style_size(tiny):
+    style = wct.read_style(STYLE, style_size=24, model=tiny)
+    found = wct.texture(STYLE, (32, 32), style_size=24, model=tiny, **QUICK)
+    np.testing.assert_array_equal(found, wct.texture(style, (32, 32), model=tiny, **QUICK))
+
+
 def test_a_texture_has_the_moments_of_its_style(tiny):
     style = tiny.read_style(STYLE)
     result = wct.texture(STYLE, (96, 96), levels=(1,), passes=1, model=tiny)
@@ -81,10 +105,13 @@ def test_a_seamless_texture_continues_itself(tiny):
 def test_what_cannot_be_done(tiny):
     with pytest.raises(WctError, match="at least 1, not 0, 5 and 3"):
         wct.texture(STYLE, (0, 5), model=tiny)
+    with pytest.raises(WctError, match="at least 1, not 8, 5 and 0"):
+        wct.texture(STYLE, (8, 5), passes=0, model=tiny)
     with pytest.raises(WctError, match="seed must be at least 0, not -1"):
         wct.texture(STYLE, (8, 8), seed=-1, model=tiny)
-    with pytest.raises(WctError, match="multiples of 16, but 64 × 70 are not"):
-        wct.texture(STYLE, (64, 70), seamless=True, model=tiny)
+    for size in ((64, 70), (70, 64)):
+        with pytest.raises(WctError, match=f"multiples of 16, but {size[0]} × {size[1]} are not"):
+            wct.texture(STYLE, size, seamless=True, model=tiny)
 
 
 @pytest.mark.parametrize("tile", [None, 96])
