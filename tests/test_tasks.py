@@ -56,6 +56,23 @@ def test_several_styles_of_a_picture_differ(per_image):
         ]
 
 
+@pytest.mark.parametrize("per_image", [1, 2])
+def test_only_the_last_suffix_of_a_name_is_another(per_image):
+    tasks = plan(["v1.0/dog.best.jpg"], per_image=per_image)
+    wanted = {1: ["dog.best.png"], 2: ["dog.best-1.png", "dog.best-2.png"]}[per_image]
+    assert [task.output for task in tasks] == [f"v1.0/{name}" for name in wanted]
+    files = ["v1.0/dog.best.json", "v1.0/dog.json"]
+    copies = dict(plan_sidecars(files, ["v1.0/dog.best.jpg"], 2))
+    assert copies == {files[0]: "v1.0/dog.best-2.json", files[1]: files[1]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text here")
+def test_a_name_that_is_no_text_is_planned():
+    [first], [second] = (plan([os.fsdecode(name)]) for name in (b"\xff.jpg", b"\xfe.jpg"))
+    assert first.output == os.fsdecode(b"\xff.png")
+    assert first.alpha != second.alpha
+
+
 def test_without_a_range_strengths_are_the_recipes():
     assert {task.alpha for task in plan(NAMES[:5], alpha=None)} == {None}
 
@@ -95,6 +112,30 @@ def test_files_are_found_at_any_depth(tmp_path):
     (tmp_path / "b/c/back").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "b/pipe.png")
     assert find_files(tmp_path) == ["a.png", "b/c/d.JPG", "b/labels.json"]
+
+
+def test_linked_folders_are_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").touch()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/linked").symlink_to(tmp_path / "elsewhere")
+    assert find_files(tmp_path / "photos") == ["linked/a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    """Of its pictures none would be made, and no one told."""
+    locked, scan = tmp_path / "locked", os.scandir
+    locked.mkdir()
+    (tmp_path / "a.png").touch()
+
+    def scan_all_but_one(path):
+        if os.fspath(path) == str(locked):
+            raise PermissionError(13, "Permission denied", str(locked))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan_all_but_one)
+    with pytest.raises(WctError, match=r"cannot read .*locked: Permission denied"):
+        find_files(tmp_path)
 
 
 def test_folders_without_numbers_are_told_apart(tmp_path, monkeypatch):
