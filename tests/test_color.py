@@ -68,6 +68,18 @@ def test_matched_colours_have_the_contents_moments():
     np.testing.assert_allclose(covariance, wanted_covariance, atol=5e-3)
 
 
+def test_colours_are_matched_to_a_content_of_few_pixels():
+    content, style = 0.4 + 0.1 * picture(1, 5, 3), 0.4 + 0.2 * picture(40, 40, 4)
+    matched = match_colors(style, content)
+    found, wanted = (oracle.moments(to_linear(each)) for each in (matched, content))
+    np.testing.assert_allclose(found[1], wanted[1], atol=1e-4)
+    np.testing.assert_allclose(found[2], wanted[2], atol=0.05 * np.trace(wanted[2]))
+    one = np.array([[[0.2, 0.5, 0.7]]])
+    np.testing.assert_allclose(
+        match_colors(style, one), np.broadcast_to(one, style.shape), atol=1e-3
+    )
+
+
 def test_colours_are_matched_to_all_of_the_content():
     """Also to what is below its first strip of rows, and as bytes."""
     top, bottom = 0.45 + 0.1 * picture(256, 20, 3), 0.6 + 0.1 * picture(80, 20, 5)
