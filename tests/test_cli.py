@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -34,6 +36,18 @@ def command(tiny_directory, folder):
     def run(*arguments, **options):
         arguments = ["stylize", *map(str, arguments), "--model", str(tiny_directory)]
         return CliRunner().invoke(main, arguments, **options)
+
+    return run
+
+
+@pytest.fixture
+def invoke(tiny_directory, folder):
+    """Runs any command on the tiny model, where there is another style, too."""
+    Image.fromarray(np.uint8(255 * picture(40, 24, 3))).save("other.png")
+
+    def run(*arguments):
+        arguments = [*map(str, arguments), "--model", str(tiny_directory)]
+        return CliRunner().invoke(main, arguments)
 
     return run
 
@@ -86,6 +100,20 @@ def test_controls(command, tiny_directory):
     np.testing.assert_array_equal(np.asarray(Image.open("c.png")), np.asarray(expected))
 
 
+def test_several_styles(invoke, tiny_directory):
+    arguments = ("stylize", "photo.jpg", "art.png", "-s", "other.png", "--levels", "2,1")
+    styles, asked = ["art.png", "other.png"], {"levels": (2, 1), "model": tiny_directory}
+    invoke(*arguments, "-o", "a.png", "-w", "0.2", "-w", "0.8")
+    expected = wct.stylize("photo.jpg", styles, weights=(0.2, 0.8), **asked)
+    np.testing.assert_array_equal(np.asarray(Image.open("a.png")), np.asarray(expected))
+    left = np.arange(50) < 20
+    Image.fromarray(np.tile(np.where(left, np.uint8(3), np.uint8(9)), (40, 1))).save("labels.png")
+    invoke(*arguments, "-o", "b.png", "--labels", "labels.png")
+    masks = [np.tile(np.float32(where), (40, 1)) for where in (left, ~left)]
+    expected = wct.stylize("photo.jpg", styles, masks=masks, **asked)
+    np.testing.assert_array_equal(np.asarray(Image.open("b.png")), np.asarray(expected))
+
+
 def test_sizes(command, tiny_directory):
     command("photo.jpg", "art.png", "-o", "out.png", "--size", "30", "--style-size", "16")
     expected = wct.stylize("photo.jpg", "art.png", size=30, style_size=16, model=tiny_directory)
@@ -118,6 +146,9 @@ def test_nothing_is_overwritten_unless_told(command, folder):
         (("photo.jpg", "art.png", "--levels", "five"), 2, "five"),
         (("photo.jpg", "art.png", "--size", "0"), 2, "0"),
         (("-", "-"), 2, "standard input"),
+        (("photo.jpg", "-", "-s", "-"), 2, "standard input"),
+        (("photo.jpg", "art.png", "--labels", "art.png", "--mask", "art.png"), 2, "not both"),
+        (("two\nlines.jpg", "art.png"), 1, "two lines.jpg"),
         (("photo.jpg", "art.png", "-o", "folder.png", "--overwrite"), 1, "it is a directory"),
         (("photo.jpg", "art.png", "-o", "."), 1, "it is a directory"),
         (("photo.jpg", "art.png", "--swap", "5", "--levels", "2"), 1, "for levels that run: [2]"),
@@ -164,6 +195,41 @@ def test_a_dash_reads_standard_input_and_writes_standard_output(folder, tiny_dir
     assert result.format == "PNG"
     np.testing.assert_array_equal(np.asarray(result), np.asarray(expected))
     assert found.stderr == b""
+
+
+def test_a_dash_may_stand_for_the_style(command, folder):
+    found = command("photo.jpg", "-", "--levels", "1", input=(folder / "art.png").read_bytes())
+    assert found.stdout == "photo-stdin.png\n"
+    command("photo.jpg", "art.png", "--levels", "1")
+    assert (folder / "photo-stdin.png").read_bytes() == (folder / "photo-art.png").read_bytes()
+
+
+def test_a_closed_standard_output_is_one_line(folder, tiny_directory, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    arguments = ["stylize", "photo.jpg", "art.png", "--levels", "1", "--model", str(tiny_directory)]
+    with pytest.raises(click.ClickException, match="standard output is closed: name a file"):
+        main([*arguments, "-o", "-"], standalone_mode=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes break otherwise")
+def test_a_reader_that_is_gone_is_no_message():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "wct", "--version"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr == b""
+
+
+def test_a_drive_that_fails_is_one_line_with_its_name(monkeypatch):
+    def fail():
+        raise OSError(errno.EIO, "Input/output error", "/mnt/models")
+
+    monkeypatch.setattr("wct._models.list_models", fail)
+    result = CliRunner().invoke(main, ["models", "list"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: /mnt/models: Input/output error\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
@@ -246,6 +312,70 @@ def test_help_tells_the_librarys_defaults():
     assert "[default: balanced]" in text
     assert "[default: vgg19-lite]" in text
     assert "Strength of the style, from 0 (the content itself) to 1." in text
+    text = CliRunner().invoke(main, ["texture", "--help"], terminal_width=200).output
+    assert "[default: 512,512]" in text
+    assert "[default: 3; x>=1]" in text
+
+
+def test_texture_writes_what_the_library_returns(invoke, tiny_directory):
+    result = invoke("texture", "art.png", "other.png", "--size", "32,48", "--seed", "3",
+                    "-w", "0.2", "-w", "0.8", "--passes", "1", "--style-size", "24", "--seamless",
+                    "--transform", "mean")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "texture.png\n"
+    expected = wct.texture(
+        ["art.png", "other.png"], (32, 48), seed=3, weights=(0.2, 0.8), passes=1, style_size=24,
+        seamless=True, transform="mean", model=tiny_directory,
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.asarray(Image.open("texture.png")), np.asarray(expected))
+
+
+def test_style_writes_what_the_library_measures(invoke, tiny_directory):
+    result = invoke("style", "art.png", "other.png", "-o", "s.safetensors", "--style-size", "24")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "s.safetensors\n"
+    wct.read_style("art.png", "other.png", style_size=24, model=tiny_directory).save("wanted")
+    assert Path("s.safetensors").read_bytes() == Path("wanted").read_bytes()
+
+
+WORK = {
+    "texture": (
+        "wct._cli.make_texture",
+        ["texture", "art.png", "--size", "16,16", "--passes", "1", "-o"],
+    ),
+    "style": ("wct._cli.measure_style", ["style", "art.png", "-o"]),
+    "demo": ("wct._demo.draw_sheet", ["demo", "-o"]),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_an_output_that_will_not_do_is_refused_before_the_work(invoke, folder, monkeypatch, name):
+    work, arguments = WORK[name]
+    monkeypatch.setattr(work, None)
+    output = folder / ("new.safetensors" if name == "style" else "new.png")
+    output.write_bytes(b"precious")
+    refused = invoke(*arguments, output.name)
+    assert refused.exit_code == 1
+    assert f"{output.name} exists already" in refused.stderr
+    assert output.read_bytes() == b"precious"
+    refused = invoke(*arguments, "new.gif")
+    assert refused.exit_code == (2 if name == "style" else 1)
+    assert "gif" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["texture", "style"])
+def test_an_output_is_overwritten_where_it_may_be(invoke, folder, name):
+    output = folder / ("new.safetensors" if name == "style" else "new.png")
+    output.write_bytes(b"old")
+    result = invoke(*WORK[name][1], output.name, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert output.read_bytes() != b"old"
+
+
+def test_a_texture_has_a_height_and_a_width(invoke):
+    result = invoke("texture", "art.png", "--size", "64")
+    assert result.exit_code == 2
+    assert "--size takes height and width, not 1 numbers" in result.stderr
 
 
 def test_demo_writes_a_sheet(folder, tiny_directory, monkeypatch):
@@ -258,7 +388,10 @@ def test_demo_writes_a_sheet(folder, tiny_directory, monkeypatch):
     assert sheet.shape == (2 * 64 + 8, 3 * 64 + 2 * 8, 3)
     cells = [sheet[r : r + 64, c : c + 64] for r in (0, 72) for c in (0, 72, 144)]
     assert len({cell.tobytes() for cell in cells}) == 6
-    assert CliRunner().invoke(main, arguments).exit_code == 1  # it is there already
+    assert CliRunner().invoke(main, [*arguments, "-a", "0", "--overwrite"]).exit_code == 0
+    sheet = np.asarray(Image.open("wct-demo.png"), np.int16)
+    for r, c in ((0, 72), (0, 144), (72, 0), (72, 72), (72, 144)):  # but for the insets below
+        assert np.abs(sheet[r : r + 40, c : c + 64] - sheet[:40, :64]).max() <= 1
 
 
 def test_info_lists_versions_devices_and_models():
