@@ -3,10 +3,13 @@
 import errno
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +27,7 @@ from wct._dataset import DatasetReport, stylize_dataset
 from wct._errors import ImageError, WctError
 from wct._files import write_file
 from wct._image import Picture
-from wct._local import Job, grouped, repaint_here
+from wct._local import Job, grouped, paint, repaint_here
 from wct._painter import Painter
 from wct._tasks import Task
 
@@ -560,6 +563,47 @@ def test_results_that_wait_to_be_written_do_not_pile_up(monkeypatch):
     assert max(most) <= 3  # two that wait, and the new one
 
 
+def test_each_of_a_batch_has_its_share_of_the_time():
+    def repaint(pixels, tasks):
+        time.sleep(0.03)
+        return pixels
+
+    item = Task("a.png", 0, None, "a.png"), Picture(np.zeros((1, 1, 3), np.uint8), None, "pillow")
+    start = time.perf_counter()
+    shares = [seconds for *_, seconds in paint(repaint, [item, item, item])]
+    assert 0.03 <= sum(shares) <= time.perf_counter() - start
+
+
+def test_what_stops_the_work_stops_the_reading(monkeypatch):
+    """What is being read then is read to its end, and no more."""
+    begun, stopped, read = threading.Event(), threading.Event(), []
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def stop(pool, wait=True, **options):
+        shutdown(pool, wait=False, **options)
+        stopped.set()
+        shutdown(pool, wait=wait)
+
+    def read_picture(content):
+        read.append(content)
+        if len(read) == 2:
+            begun.set()
+            stopped.wait(10)
+        return Picture(np.zeros((1, 1, 3), np.uint8), None, "pillow")
+
+    def fail(pixels, tasks):
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    fail.batch = 1
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", stop)
+    jobs = [Job(name, [Task(name, 0, None, name)]) for name in "abcd"]
+    with pytest.raises(KeyboardInterrupt):
+        list(repaint_here(jobs, SimpleNamespace(read=read_picture), fail))
+    assert read == ["a", "b"]
+
+
 def test_large_pictures_are_done_in_tiles(folders, tiny, monkeypatch):
     content, styles, out = folders
     save(content / "large.png", (70, 90), 9)
@@ -600,15 +644,15 @@ def test_the_styles_may_be_one_picture(folders, tiny):
 
 def test_the_command(folders, command, tiny_directory):
     content, styles, out = folders
-    first = CliRunner().invoke(main, [*command, "--shard", "1/2"])
+    first = CliRunner().invoke(main, [*command, "--shard", "2/3"])
     assert first.exit_code == 0, first.output
-    assert first.stdout.startswith("3 pictures made, 0 there before, ")
+    assert first.stdout.startswith("2 pictures made, 0 there before, ")
     (content / "class1/7.jpg").touch()
     for name in ("8.heic", "9.HEIC", "LICENSE"):
         (content / name).touch()
     second = CliRunner().invoke(main, command)
     assert second.exit_code == 1
-    assert second.stdout.startswith("3 pictures made, 3 there before, ")
+    assert second.stdout.startswith("4 pictures made, 2 there before, ")
     assert second.stdout.endswith("\nfiles copied along: 2 .heic, 1 LICENSE\n")
     assert "7.jpg" in second.stderr
     assert "Error: 1 pictures cannot be read: the manifest in" in second.stderr
@@ -616,6 +660,40 @@ def test_the_command(folders, command, tiny_directory):
     (content / "class1/7.jpg").unlink()
     stylize_dataset(content, styles, wanted, model=tiny_directory, **OPTIONS)
     assert results(out) == results(wanted)
+
+
+def test_the_commands_options_are_the_librarys(folders, command, tiny_directory):
+    content, styles, out = folders
+    save(content / "class0/0_mask.png", (5, 5), 0)
+    done = CliRunner().invoke(
+        main,
+        [*command, "--styles-per-image", "2", "--seed", "5", "--detail", "0.2", "--format", "webp",
+         "--sidecar", "*_mask.png", "--style-size", "20", "--preset", "faithful"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    wanted = out.with_name("wanted")
+    stylize_dataset(
+        content, styles, wanted, styles_per_image=2, seed=5, detail=0.2, format="webp",
+        sidecars=["*_mask.png"], style_size=20, preset="faithful", model=tiny_directory, **OPTIONS,
+    )  # fmt: skip
+    made = {path.relative_to(wanted): path.read_bytes() for path in wanted.rglob("*.*p*g*")}
+    assert made
+    assert made == {path.relative_to(out): path.read_bytes() for path in out.rglob("*.*p*g*")}
+
+
+def test_a_terminal_is_told_how_far_the_work_is(folders, command, monkeypatch):
+    monkeypatch.setattr("wct._cli_options.is_watched", lambda: True)
+    (folders[0] / "class1/7.jpg").touch()
+    terminal = {"FORCE_COLOR": "1", "COLUMNS": "120", "TERM": "xterm"}
+    done = CliRunner().invoke(main, command, env=terminal)
+    assert done.stdout.startswith("6 pictures made, ")
+    assert re.search(r"6/7, [\d.]+/s, \d+% waiting, 1 failed.* 86%", done.stderr)
+
+
+def test_results_are_of_the_format(folders, tiny):
+    stylize_dataset(*folders, model=tiny, format="JPG", levels=(1,))
+    found = [path.read_bytes()[:3] for path in folders[2].rglob("*.jpg")]
+    assert found == 6 * [b"\xff\xd8\xff"]
 
 
 def test_a_part_that_is_none(command):
