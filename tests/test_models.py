@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -354,7 +355,7 @@ def test_progress_goes_to_a_terminal_on_standard_error(served, home):
     thread.join()
     os.close(leader)
     assert done.stdout == f"{home / 'vgg19'}\n"
-    assert b"Downloading" in shown
+    assert re.search(rb"Downloading.*m([\d.]+)/\1 kB", shown)
 
 
 # Importing.
@@ -411,6 +412,7 @@ def test_what_is_not_the_published_file_is_noted(keras, monkeypatch, home):
     shutil.rmtree(home)
     publish(monkeypatch, "", "0" * 32)
     assert "not the published file" in models("import", keras).stderr
+    assert "not the published" not in models("import", keras, "--name", "mine").stderr
 
 
 def test_torchvision(tmp_path, tensors, home, monkeypatch):
