@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -179,6 +180,14 @@ def test_compiled_it_is_the_same(tiny, run, bank, images):
     np.testing.assert_allclose(run(2, images, probability=0.5), found, atol=1e-5)
 
 
+def test_by_default_half_are_repainted_quickly(tiny, bank, images):
+    run = partial(augment, jax.random.key(0), bank=bank, stylizer=tiny)
+    recipe = wct.Recipe(1.0, 0.5, levels=(3,), transform="ot")
+    asked = partial(run, probability=0.5, alpha=(0.3, 1.0), mixing=0.5, recipe=recipe)
+    found, wanted = (jax.jit(each).lower(images).as_text() for each in (run, asked))
+    assert found == wanted
+
+
 def test_what_comes_along_can_be_loaded_while_tracing(images):
     for load in (load_stylizer, load_bank):
         load.cache_clear()
@@ -222,7 +231,7 @@ def test_the_smallest_image(run):
 
 def test_what_is_wrong_is_said(tiny, bank, images):
     key, unchecked = jax.random.key(0), inspect.unwrap(augment)
-    for alpha in ((0.9, 0.1), (0.1, 0.2, 0.3)):
+    for alpha in ((0.9, 0.1), np.array([0.9, 0.1]), (0.1, 0.2, 0.3)):
         with pytest.raises(WctError, match="alpha must be a"):
             unchecked(key, images, bank, stylizer=tiny, alpha=alpha)
     for wrong in (images[0], images[..., :2], jnp.zeros((1, 4, 4, 3), jnp.uint8)):
@@ -231,6 +240,7 @@ def test_what_is_wrong_is_said(tiny, bank, images):
     for options, message in (
         ({"probability": 1.5}, r"probability must be from 0 to 1, not 1\.5"),
         ({"mixing": -0.5}, "mixing must be"),
+        ({"alpha": (-0.5, 1.0)}, r"alpha must be from 0 to 1, not -0\.5"),
         ({"alpha": (0.5, 2.0)}, r"alpha's end must be from 0 to 1, not 2\.0"),
         ({"recipe": "weak"}, "there is no preset 'weak'"),
     ):
