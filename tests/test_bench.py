@@ -1,11 +1,20 @@
 """`wct bench` as a user runs it."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from click.testing import CliRunner
+from flax import nnx
 
 from wct._cli import main
+from wct._networks import Decoder, Encoder
+from wct._weights import Model, save_model
 
 
 def bench(*arguments):
@@ -40,6 +49,7 @@ def test_tiles(tiny_directory):
     [
         (["--model", "vgg18"], "no model 'vgg18'"),
         (["--preset", "quick"], "there is no preset 'quick'"),
+        (["--levels", "6"], "there is no level 6"),
         (["--sizes", "0"], "size must be at least 1, not 0"),
         (["--memory", "some"], "memory must be a number of bytes"),
     ],
@@ -49,3 +59,39 @@ def test_mistakes_are_one_line(arguments, message):
     assert result.exit_code == 1
     assert message in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_of_a_model_with_some_levels_those_are_measured(tmp_path):
+    rngs, widths = nnx.Rngs(0), (4, 6, 8, 8, 8)
+    decoders = {level: Decoder(level, widths, rngs=rngs) for level in (2, 1)}
+    save_model(tmp_path / "model", Model("some", Encoder(widths, rngs=rngs), decoders))
+    result = bench(
+        "--model", str(tmp_path / "model"), "--sizes", "16", "--repeats", "1", "--levels", "2,1"
+    )
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process groups")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
+def test_told_to_stop_it_leaves_no_process(tiny_directory, number):
+    """A terminal's Ctrl-C is for the whole group. Killed, its process ends when it is done."""
+    number = signal.Signals[number]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wct", "bench", "--model", str(tiny_directory), "--sizes", "16",
+         "--repeats", "20" if number == signal.SIGKILL else "1000000"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(8)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (1 if number == signal.SIGINT else -number)
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 60
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+    assert time.monotonic() < deadline

@@ -320,12 +320,12 @@ def test_help_tells_the_librarys_defaults():
 def test_texture_writes_what_the_library_returns(invoke, tiny_directory):
     result = invoke("texture", "art.png", "other.png", "--size", "32,48", "--seed", "3",
                     "-w", "0.2", "-w", "0.8", "--passes", "1", "--style-size", "24", "--seamless",
-                    "--transform", "mean")  # fmt: skip
+                    "--transform", "mean", "--levels", "3,1")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert result.stdout == "texture.png\n"
     expected = wct.texture(
         ["art.png", "other.png"], (32, 48), seed=3, weights=(0.2, 0.8), passes=1, style_size=24,
-        seamless=True, transform="mean", model=tiny_directory,
+        seamless=True, transform="mean", levels=(3, 1), model=tiny_directory,
     )  # fmt: skip
     np.testing.assert_array_equal(np.asarray(Image.open("texture.png")), np.asarray(expected))
 
@@ -375,7 +375,7 @@ def test_an_output_is_overwritten_where_it_may_be(invoke, folder, name):
 def test_a_texture_has_a_height_and_a_width(invoke):
     result = invoke("texture", "art.png", "--size", "64")
     assert result.exit_code == 2
-    assert "--size takes height and width, not 1 numbers" in result.stderr
+    assert "--size takes height and width, such as 256,1024" in result.stderr
 
 
 def test_demo_writes_a_sheet(folder, tiny_directory, monkeypatch):

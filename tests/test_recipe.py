@@ -49,6 +49,7 @@ def test_what_one_image_loses_is_given_back_though_another_loses_nothing():
         ({"ridge": float("nan")}, "ridge must be at least 0, not nan"),
         ({"ridge": float("inf")}, "ridge must be at least 0, not inf"),
         ({"levels": (6,)}, "there is no level 6: levels are 1 to 5"),
+        ({"levels": (True,)}, "there is no level True: levels are 1 to 5"),
         ({"levels": (2.0,)}, "there is no level 2.0: levels are 1 to 5"),
         ({"transform": "otto"}, "there is no transform 'otto': did you mean 'ot'?"),
         ({"solver": "newton"}, "there is no solver 'newton': did you mean 'newton-schulz'?"),

@@ -52,3 +52,50 @@ Broken()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0
     assert "ValueError: broken" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_an_import_is_not_interrupted(tmp_path, number, status):
+    (tmp_path / "slow.py").write_text(
+        "import signal, sys, time\n"
+        "signal.raise_signal(int(sys.argv[1]))\n"
+        "time.sleep(0.3)\n"
+        "print('imported')\n"
+    )
+    script = """
+import time
+from wct._signals import obey_signals
+obey_signals()
+try:
+    import slow
+    time.sleep(10)
+except (KeyboardInterrupt, SystemExit) as end:
+    raise SystemExit(getattr(end, "code", 1))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(int(number))],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == ("imported\n", "", status)
+
+
+@pytest.mark.parametrize("struck", [True, False])
+def test_what_a_signal_ended_does_not_wait_for_libraries(struck):
+    script = """
+import atexit, signal, sys
+from wct._signals import ending_at_once, obey_signals
+atexit.register(print, "at the end")
+obey_signals()
+with ending_at_once():
+    try:
+        if sys.argv[1] == "True":
+            signal.raise_signal(signal.SIGTERM)
+        sys.exit(143)
+    finally:
+        print("cleaned up")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(struck)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "cleaned up\n" + ("" if struck else "at the end\n")
+    assert done.returncode == 143

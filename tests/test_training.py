@@ -81,6 +81,10 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def restyle(features):
+    return neighbours_styles(features)(features)
+
+
 def test_the_teacher_takes_rgb_in_zero_to_one(teacher_file):
     image = np.random.default_rng(1).uniform(size=(32, 32, 3)).astype(np.float32)
     tensors = safetensors.numpy.load_file(teacher_file)
@@ -389,7 +393,7 @@ def test_decoders_learn_from_features_of_other_styles():
     """The first image's own; the last one's with the moments of the one before it."""
     features = np.random.default_rng(0).uniform(size=(3, 8, 9, 4)).astype(np.float32)
     features[1] = 2 * features[1] + [[[0, 1, 2, 3]]]
-    restyled = neighbours_styles(jnp.asarray(features))(jnp.asarray(features))
+    restyled = restyle(jnp.asarray(features))
     np.testing.assert_allclose(restyled[0], features[0], atol=1e-6)
     _, mean, covariance = oracle.moments(features[1])
     _, found_mean, found_covariance = oracle.moments(np.asarray(restyled[2]))
@@ -408,7 +412,7 @@ def test_features_fewer_than_channels_are_restyled_as_far_as_they_vary():
     """12 of 20 channels, five of which never fire: S P S, where P projects on their range."""
     features = np.random.default_rng(0).uniform(size=(4, 3, 4, 20)).astype(np.float32)
     features[..., 15:] = 0
-    restyled = np.asarray(neighbours_styles(jnp.asarray(features))(jnp.asarray(features)))
+    restyled = np.asarray(restyle(jnp.asarray(features)))
     _, _, content = oracle.moments(features[3])
     _, mean, style = oracle.moments(features[2])
     _, found_mean, found = oracle.moments(restyled[3])
@@ -698,12 +702,22 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
         distil(replace(load_settings(SMOKE), distil=other), [pictures], killed.parent, teacher_file)
     with pytest.raises(SettingsError, match=r"begun with other settings \(images\)"):
         distil(load_settings(SMOKE), [pictures] * 2, killed.parent, teacher_file)
+    with pytest.raises(SettingsError, match=r"begun with other settings \(model\)"):
+        distil(load_settings(SMOKE), [pictures], killed.parent, teacher_file, model=model)
+    other_teacher = tmp_path / "teacher.safetensors"
+    other_teacher.write_bytes(teacher_file.read_bytes() + b" ")
+    with pytest.raises(SettingsError, match=r"begun with other settings \(teacher\)"):
+        distil(load_settings(SMOKE), [pictures], killed.parent, other_teacher)
     assert (killed / "model" / "model.json").read_bytes() == before
 
     decoders = run("decoders", SMOKE, "--images", pictures, "--run", tmp_path / "whole",
                    "--level", 2)  # fmt: skip
     assert decoders.returncode == 0, decoders.stderr
     refined = Path(decoders.stdout.strip())
+    with pytest.raises(SettingsError, match=r"begun with other settings \(model\)"):
+        train_decoders(
+            load_settings(SMOKE), [pictures], tmp_path / "whole", model=refined, levels=(2,)
+        )
     same = "encoder.safetensors", "decoder1.safetensors"
     assert all((refined / name).read_bytes() == (model / name).read_bytes() for name in same)
     changed = "decoder2.safetensors"
@@ -787,6 +801,13 @@ def test_style_is_not_measured_without_a_teacher(model, pictures):
     assert shown.returncode == 2
     assert "--styles needs --teacher" in shown.stderr
     assert not shown.stdout
+
+
+def test_a_recipe_that_cannot_be_is_refused_before_the_work(model, pictures):
+    shown = run("evaluate", model, "--images", pictures, "--alpha", "3")
+    assert shown.returncode == 1
+    assert shown.stdout == ""
+    assert shown.stderr == "Error: alpha must be from 0 to 1, not 3.0\n"
 
 
 def test_the_model_explains_itself(model, pictures):
@@ -907,6 +928,24 @@ def test_levels_that_were_trained_apart_are_joined(tmp_path):
         name = f"decoder{level}.safetensors"
         found, wanted = (tmp_path / where / name for where in ("joined", "drawn"))
         assert found.read_bytes() == wanted.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ("trained = 2026-01-02", "date is not JSON serializable; it is a TOML file of texts and"),
+        ("licence MIT", "; it is a TOML file of texts and numbers"),
+        ('name = "mine"\nfiles = 3', "has files, name, which model.json says itself"),
+    ],
+)
+def test_what_a_card_cannot_say(tmp_path, about, said):
+    (tmp_path / "about.toml").write_text(about)
+    made = run("export", save_drawn(tmp_path / "one", 1), tmp_path / "target",
+               "--about", tmp_path / "about.toml")  # fmt: skip
+    assert made.returncode == 1
+    assert said in made.stderr
+    assert made.stderr.count("\n") == 1
+    assert not (tmp_path / "target").exists()
 
 
 def test_decoders_of_different_encoders_are_not_exported_together(tmp_path):

@@ -148,14 +148,14 @@ def evaluate(
     def show(title: str, values: dict) -> None:
         click.echo(f"{title}: " + "  ".join(f"{key} {value:.3f}" for key, value in values.items()))
 
+    levels = describe(model.name, model)["levels"]
+    recipe = Recipe.preset(preset or "paper", levels=levels, alpha=None if preset else alpha)
+    recipe.steps()  # which would be refused after minutes of work
     show("reconstruction, dB", reconstruction(model, images, side=side, everything=everything))
     if teacher is not None:
         vgg = load_teacher(teacher)
         show("explained share", explained(model, vgg, images, everything=everything))
         if styles is not None:
-            levels = describe(model.name, model)["levels"]
-            strength = None if preset else alpha
-            recipe = Recipe.preset(preset or "paper", levels=levels, alpha=strength)
             distances = style_transfer(
                 model, vgg, images, styles, pairs=pairs, recipe=recipe, everything=everything
             )

@@ -1,8 +1,10 @@
 """Writing a trained model as one that can be shipped."""
 
+import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,8 @@ def export_model(
         with_encoder: Write the encoder too, and not the decoders alone.
 
     Raises:
-        SettingsError: The models differ in their widths or in their encoder.
+        SettingsError: The models differ in their widths or in their encoder, or what is to be said
+            is no TOML, or not for `model.json`.
     """
     cards = [read_card(model) for model in models]
     for model, card in zip(models, cards, strict=True):
@@ -53,11 +56,22 @@ def export_model(
             name = decoder_file(level)
             if card["files"][name] != cards[0]["files"].get(name):
                 decoders[level] = decoder
-    said = tomllib.loads(about.read_text("utf-8")) if about else None
+    said = _read_about(about) if about else None
     save_model(
         target, Model(first.name, first.encoder, decoders), about=said, with_encoder=with_encoder
     )
     write_file(safetensors.numpy.save(probe(target)), target / PROBE, overwrite=True)
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    try:
+        said = tomllib.loads(path.read_text("utf-8"))
+        json.dumps(said)
+    except (TypeError, ValueError) as error:  # the former of a date
+        raise SettingsError(f"{path}: {error}; it is a TOML file of texts and numbers") from error
+    if taken := {"name", "widths", "files"} & said.keys():
+        raise SettingsError(f"{path} has {', '.join(sorted(taken))}, which model.json says itself")
+    return said
 
 
 def probe(model: Path) -> dict[str, np.ndarray]:

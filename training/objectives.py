@@ -172,10 +172,11 @@ def _reconstruct(
     levels = [decoder.level for decoder in decoders.values()]
     loss = _weighted(phase.pixel, levels, [jnp.log(error + 1e-6) for error in pixel])
     loss = loss + _weighted(phase.feature, levels, feature)
-    loss = loss + _weighted(phase.pattern, pattern, [jax.nn.relu(p) for p in pattern.values()])
+    shares = [jnp.mean(jax.nn.relu(share)) for share in pattern.values()]
+    loss = loss + _weighted(phase.pattern, pattern, shares)
     psnr = [-10 * jnp.log10(error) for error in pixel]
     metrics = _named("psnr", levels, psnr) | _named("feature", levels, feature)
-    return loss, metrics | _named("pattern", pattern, pattern.values())
+    return loss, metrics | _named("pattern", pattern, shares)
 
 
 def _lost_content(

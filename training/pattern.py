@@ -17,21 +17,23 @@ def smoothed(images: Images, sigma: float = 6.0) -> Images:
     return _average(images, lambda distance: np.exp(-0.5 * (distance / sigma) ** 2))
 
 
-def repeated(images: Images, period: int) -> Float[Array, ""]:
-    """Share of the fine detail of images that repeats with a period, in pixels.
+def repeated(images: Images, period: int) -> Float[Array, " batch"]:
+    """Find the share of each image's fine detail that repeats with a period, in pixels.
 
     Fine detail is what differs from the mean over a triangle of twice the period, which has none
-    of the period. In squares of four periods a side it is averaged over the periods, and neighbours
-    are multiplied: chance makes as many of these products negative as positive.
+    of the period. In squares of four periods a side it is averaged over the periods, and what that
+    gives for neighbours is multiplied: chance makes these products as often negative as positive.
     """
     fine = images - _average(images, lambda distance: np.maximum(period - distance, 0))
     side, edge = _CELLS * period, period - 1  # at the edge triangles are cut off
-    rows, columns = ((length - 2 * edge) // side for length in images.shape[1:3])
+    batch, height, width, channels = images.shape
+    rows, columns = ((length - 2 * edge) // side for length in (height, width))
     fine = fine[:, edge : edge + rows * side, edge : edge + columns * side]
-    folded = fine.reshape(-1, rows, _CELLS, period, columns, _CELLS, period, images.shape[3])
+    folded = fine.reshape(batch, rows, _CELLS, period, columns, _CELLS, period, channels)
     folded = folded.mean((2, 5))
-    below, beside = folded[:, 1:] * folded[:, :-1], folded[:, :, :, 1:] * folded[:, :, :, :-1]
-    return (below.mean() + beside.mean()) / 2 / jnp.mean(fine**2)
+    folded -= folded.mean((2, 4), keepdims=True)
+    pairs = [folded[:, 1:] * folded[:, :-1], folded[:, :, :, 1:] * folded[:, :, :, :-1]]
+    return sum(pair.mean((1, 2, 3, 4, 5)) for pair in pairs) / 2 / (fine**2).mean((1, 2, 3))
 
 
 def _average(images: Images, weight: Callable[[np.ndarray], np.ndarray]) -> Images:

@@ -18,6 +18,7 @@ from flax import nnx
 from rich.console import Console
 
 from wct._files import make_folder, write_file
+from wct._models import read_card
 from wct._networks import Decoder, Encoder
 from wct._weights import Model, load_decoders, load_model, save_model
 
@@ -61,7 +62,7 @@ def distil(
             f"widths {list(settings.widths)} must not be more than the teacher's, "
             f"{list(vgg.widths)}"
         )
-    _claim(directory, settings, settings.levels, phase, images)
+    _claim(directory, settings, settings.levels, phase, images, teacher, model)
     pictures = Pictures.load(images, phase.crop)
     if has_checkpoint(directory):
         student = _blank_student(settings, vgg)
@@ -113,7 +114,9 @@ def train_decoders(
     phase = _phase(settings, "decoders")
     directory = run / "-".join(["decoders", *map(str, levels)])
     wanted = levels or settings.levels
-    _claim(directory, settings, wanted, phase, images)
+    distilled = run / "distil" / "model"
+    origin = model if teacher else model or distilled
+    _claim(directory, settings, wanted, phase, images, teacher, origin)
     pictures = Pictures.load(images, phase.crop)
     scales = None
     if teacher is not None:
@@ -122,7 +125,7 @@ def train_decoders(
         found = load_decoders(model) if model else {}
         ready = {level: redo(decoder, scales) for level, decoder in found.items()}
     else:
-        path = model or run / "distil" / "model"
+        path = model or distilled
         loaded = load_model(path)
         if loaded.encoder.widths != settings.widths:
             raise SettingsError(
@@ -172,6 +175,8 @@ def _claim(
     levels: Sequence[int],
     phase: Phase,
     images: Sequence[Path],
+    teacher: Path | None,
+    model: Path | None,
 ) -> None:
     """Write down what a run is told that decides its weights.
 
@@ -181,7 +186,9 @@ def _claim(
     files = [file.relative_to(folder) for folder in images for file in image_files(folder)]
     names = "\n".join(file.as_posix() for file in files)
     told = {"widths": settings.widths, "levels": levels, **asdict(phase)}
-    told |= {"images": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()}
+    told |= {"images": _sha256(names.encode(errors="surrogateescape"))}
+    told |= {"teacher": teacher and _sha256(teacher.read_bytes())}
+    told |= {"model": model and read_card(model)["files"]}
     del told["checkpoint_every"], told["sample_every"]
     written = json.dumps(told, indent=2)
     path = directory / "settings.json"
@@ -196,6 +203,10 @@ def _claim(
     elif jax.process_index() == 0:
         make_folder(directory)
         write_file(written.encode(), path, overwrite=True)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _start_crops(pictures: Pictures, phase: Phase) -> np.ndarray:

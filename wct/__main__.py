@@ -1,5 +1,16 @@
-"""`python -m wct`: the same as the command `wct`."""
+"""The command, `wct` or `python -m wct`: signals are obeyed before anything large is imported."""
 
-from ._cli import main
+from ._signals import ending_at_once, obey_signals
 
-main(prog_name="wct")
+
+def main() -> None:
+    """Run the command."""
+    obey_signals()
+    with ending_at_once():
+        from ._cli import main as command
+
+        command(prog_name="wct")
+
+
+if __name__ == "__main__":
+    main()

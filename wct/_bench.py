@@ -1,13 +1,15 @@
 """How fast a model is here: each measurement in a process of its own."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +60,7 @@ def measure_speed(
     *,
     batch: int = 1,
     preset: str = "balanced",
+    levels: Sequence[int] | None = None,
     repeats: int = 5,
     tile: int | None = None,
     memory: str | float = DEFAULT_MEMORY,
@@ -69,6 +72,7 @@ def measure_speed(
         sizes: Sides of square pictures, in pixels.
         batch: Pictures at once.
         preset: The recipe's name.
+        levels: The levels to run, if not all.
         repeats: Calls of each kind; the fastest counts. Pictures in bands are done twice.
         tile: Work on so many pixels at a time as a square of this side has, as `stylize` does.
         memory: How much memory to use at most, as in `stylize`.
@@ -79,13 +83,13 @@ def measure_speed(
     from ._models import find_model
     from ._recipe import Recipe
 
-    Recipe.preset(preset)
+    Recipe.preset(preset, levels=levels)
     find_model(model)
     for name, number in {"batch": batch, "repeats": repeats, "size": min(sizes, default=0)}.items():
         if number < 1:
             raise WctError(f"{name} must be at least 1, not {number}")
     for size in sizes:
-        task = _Task(model, size, batch, preset, tile, read_memory(memory))
+        task = _Task(model, size, batch, preset, levels, tile, read_memory(memory))
         with tempfile.TemporaryDirectory() as cache:
             cold = _time_in_new_process(cache, task, 0)
             warm = _time_in_new_process(cache, task, repeats)
@@ -106,6 +110,7 @@ class _Task(NamedTuple):
     size: int
     batch: int
     preset: str
+    levels: Sequence[int] | None
     wanted: int | None
     budget: float
 
@@ -126,14 +131,33 @@ def _time_in_new_process(cache: str, task: _Task, repeats: int) -> _Times:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, _prepare_process, (variables,)) as pool:
-        return pool.submit(_time, task, repeats).result()
+    found, told = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(told, variables, task, repeats), daemon=True)
+    process.start()
+    told.close()
+    try:
+        times = found.recv()
+    except EOFError:
+        raise WctError("the process that measured has ended: is there enough memory?") from None
+    finally:
+        process.kill()
+        process.join()
+    if isinstance(times, Exception):
+        raise times
+    return times
 
 
-def _prepare_process(variables: dict[str, str]) -> None:
-    """Make a new process one as the command `wct` runs in."""
+def _work(told: Connection, variables: dict[str, str], task: _Task, repeats: int) -> None:
+    """Time a task in a new process, made one as the command `wct` runs in."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
     os.environ.update(variables)
     keep_memory()
+    try:
+        times = _time(task, repeats)
+    except Exception as error:
+        times = error
+    with contextlib.suppress(BrokenPipeError):  # the first process was killed
+        told.send(times)
 
 
 def _time(task: _Task, repeats: int) -> _Times:
@@ -169,7 +193,7 @@ def _prepare(task: _Task) -> tuple[int | None, Callable, Callable]:
     from ._tiled import repaint_into
 
     stylizer = Stylizer.from_pretrained(task.model)
-    recipe = Recipe.preset(task.preset)
+    recipe = Recipe.preset(task.preset, levels=task.levels)
     widths = stylizer.encoder.widths
     shape = (task.size, task.size)
     tile = choose_tile(shape, widths, recipe.levels, task.budget, task.wanted)

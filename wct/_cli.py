@@ -24,7 +24,6 @@ from ._cli_options import Numbers, argument_of, progress_bar
 from ._errors import WctError
 from ._files import check_target
 from ._malloc import keep_memory
-from ._signals import obey_signals
 from ._styles import read_style as measure_style
 from ._stylize import stylize as stylize_image
 from ._texture import texture as make_texture
@@ -87,7 +86,6 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("wct", _escape)
         sys.stdout.reconfigure(errors="wct")
-    obey_signals()
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -204,6 +202,7 @@ def stylize(
 @argument_of(make_texture, "seed", "--seed", type=int)
 @_weights
 @argument_of(make_texture, "passes", "--passes", type=click.IntRange(1))
+@argument_of(make_texture, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
 @argument_of(make_texture, "seamless", "--seamless", is_flag=True)
 @argument_of(make_texture, "transform", "--transform", metavar="NAME")
 @argument_of(make_texture, "style_size", "--style-size", type=click.IntRange(1))
@@ -296,6 +295,7 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
               default="256,512,1024")  # fmt: skip
 @argument_of(measure_speed, "batch", "--batch", type=click.IntRange(1))
 @argument_of(measure_speed, "preset", "-p", "--preset", metavar="NAME")
+@argument_of(measure_speed, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
 @argument_of(measure_speed, "repeats", "--repeats", type=click.IntRange(1))
 @argument_of(measure_speed, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
 @argument_of(measure_speed, "memory", "--memory", metavar="BYTES")

@@ -131,10 +131,12 @@ def read_image(source: ImageLike, *, allow_large: bool = False) -> Picture:
             `PIL.Image.MAX_IMAGE_PIXELS`, or if an array has another shape, dtype or range.
     """
     with reading(source):
+        if isinstance(source, io.TextIOBase):
+            raise ImageError("it is open as text; open it as binary ('rb')")
         if isinstance(source, str | os.PathLike | Image.Image | Readable):
             return _from_pillow(source, allow_large)
         if isinstance(source, SupportsArray):
-            return _from_array(np.asarray(source))
+            return _from_array(_as_array(source))
         raise ImageError("give a path, a binary stream, a Pillow image or an array")
 
 
@@ -351,6 +353,13 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image | None:
         return ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
     except (OSError, ImageCms.PyCMSError):
         return None
+
+
+def _as_array(source: SupportsArray) -> np.ndarray:
+    try:
+        return np.asarray(source)
+    except Exception as error:  # of a tensor with a gradient, say
+        raise ImageError(f"NumPy cannot look into it: {error}") from error
 
 
 def _from_array(array: np.ndarray) -> Picture:

@@ -131,7 +131,8 @@ PRESETS = {
 def check_levels(levels: Sequence[int]) -> None:
     """Raise a `WctError` if there is no such level."""
     for level in levels:
-        if level not in LEVELS or not isinstance(level, int | np.integer):
+        whole = isinstance(level, int | np.integer) and not isinstance(level, bool)
+        if not whole or level not in LEVELS:
             raise WctError(f"there is no level {level!r}: levels are 1 to 5")
 
 
