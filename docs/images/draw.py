@@ -49,11 +49,11 @@ def draw_frontier() -> None:
     """Plot docs/control.md's figures, and those of other methods."""
     # (content distance, covariance distance)
     ours = {
-        "balanced": (0.767, 0.599),
-        "faithful": (0.624, 0.665),
-        "strong": (0.841, 0.582),
-        "paper": (0.801, 0.614),
-        "paper, alpha 1": (1.138, 0.546),
+        "balanced": (0.766, 0.590),
+        "faithful": (0.630, 0.654),
+        "strong": (0.843, 0.574),
+        "paper": (0.800, 0.609),
+        "paper, alpha 1": (1.140, 0.538),
     }
     others = {
         "MicroAST": (0.767, 0.677),
