@@ -345,7 +345,7 @@ def test_tiles_on_two_devices(tiny_directory, tmp_path):
 
 SLOWLY = """
 import time
-from wct._cli import main
+from wct.__main__ import main
 from wct._scratch import Scratch
 write = Scratch.write
 def slowly(*arguments):
@@ -353,7 +353,7 @@ def slowly(*arguments):
     time.sleep(0.2)
     write(*arguments)
 Scratch.write = slowly
-main(prog_name="wct")
+main()
 """
 
 

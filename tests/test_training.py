@@ -322,9 +322,9 @@ def test_features_are_asked_for_that_a_picture_can_have(crops):
     assert asked.min() < -0.1
     wanted = np.maximum(asked, 0)
     error = np.sum((answered - wanted) ** 2) / np.sum(wanted**2)
-    phase = replace(
-        load_settings(SMOKE).decoders, pixel=(0.0,) * 5, feature=(0.5, 0.3, 0.0, 0.0, 0.0)
-    )
+    none = (0.0,) * 5
+    weights = (0.5, 0.3, 0.0, 0.0, 0.0)
+    phase = replace(load_settings(SMOKE).decoders, pixel=none, feature=weights, pattern=none)
     loss, metrics = decoder_loss({"2": decoder}, encoder, images, phase)
     assert float(metrics["feature/2"]) == pytest.approx(error, rel=1e-4)
     assert float(loss) == pytest.approx(0.3 * error, rel=1e-4)
