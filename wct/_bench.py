@@ -1,11 +1,11 @@
 """How fast a model is here: each measurement in a process of its own."""
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -150,14 +150,22 @@ def _time_in_new_process(cache: str, task: _Task, repeats: int) -> _Times:
 def _work(told: Connection, variables: dict[str, str], task: _Task, repeats: int) -> None:
     """Time a task in a new process, made one as the command `wct` runs in."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     os.environ.update(variables)
     keep_memory()
     try:
         times = _time(task, repeats)
     except Exception as error:
         times = error
-    with contextlib.suppress(BrokenPipeError):  # the first process was killed
-        told.send(times)
+    told.send(times)
+
+
+def _end_with_the_first() -> None:
+    """End this process if the first one has been killed, and so cannot."""
+    first = multiprocessing.parent_process()
+    assert first is not None
+    first.join()
+    os._exit(1)
 
 
 def _time(task: _Task, repeats: int) -> _Times:
