@@ -86,7 +86,11 @@ def test_told_to_stop_it_leaves_no_process(tiny_directory, number):
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode == (1 if number == signal.SIGINT else -number)
     assert "Traceback" not in said
     deadline = time.monotonic() + 60
