@@ -10,10 +10,8 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from flax import nnx
 
 from wct._cli import main
-from wct._networks import Decoder, Encoder
 from wct._weights import Model, save_model
 
 
@@ -61,10 +59,9 @@ def test_mistakes_are_one_line(arguments, message):
     assert len(result.output.splitlines()) == 1
 
 
-def test_of_a_model_with_some_levels_those_are_measured(tmp_path):
-    rngs, widths = nnx.Rngs(0), (4, 6, 8, 8, 8)
-    decoders = {level: Decoder(level, widths, rngs=rngs) for level in (2, 1)}
-    save_model(tmp_path / "model", Model("some", Encoder(widths, rngs=rngs), decoders))
+def test_of_a_model_with_some_levels_those_are_measured(tiny_model, tmp_path):
+    decoders = {level: tiny_model.decoders[level] for level in (2, 1)}
+    save_model(tmp_path / "model", Model("some", tiny_model.encoder, decoders))
     result = bench(
         "--model", str(tmp_path / "model"), "--sizes", "16", "--repeats", "1", "--levels", "2,1"
     )

@@ -137,8 +137,8 @@ def stylize_dataset(
     Returns:
         A report of how many pictures were made (`done`) and were there before (`found`), of the
         files `copied` along, of the pictures that cannot be read, and why (`failed`, by their
-        paths), and of the speed (`images_per_s`,
-        and the share of the time that the networks spent `waiting` for files).
+        paths), and of the speed (`images_per_s`, and the share of the time that the networks spent
+        `waiting` for files).
 
     Raises:
         WctError: A folder is missing or empty, the output folder belongs to something else or to a
