@@ -155,13 +155,20 @@ def extend(image):
     return np.pad(image, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="reflect")
 
 
-def measure(features, size):
-    """Moments of the features of a picture of this size, each cell by its share of the picture."""
+def shares(features, size):
+    """How much of each cell is a part of a picture of this size."""
     rows, columns = features.shape[:2]
     cell = -(-size[0] // 16) * 16 // rows
     inside = np.zeros((rows * cell, columns * cell))
     inside[: size[0], : size[1]] = 1
-    return moments(features, inside.reshape(rows, cell, columns, cell).mean(axis=(1, 3)))
+    return inside.reshape(rows, cell, columns, cell).mean(axis=(1, 3))
+
+
+def measure(features, sizes):
+    """Moments of the features of pictures of these sizes, each cell by its share of its picture."""
+    pairs = list(zip(features, sizes, strict=True))
+    vectors = np.concatenate([each.reshape(-1, each.shape[-1]) for each, _ in pairs])
+    return moments(vectors, np.concatenate([shares(*pair).ravel() for pair in pairs]))
 
 
 def repeat_last(features, size, level):
@@ -179,17 +186,29 @@ def chain(networks, content, style, alphas, levels, details=None, transform=whit
     At α = 1 and without details it is the published chain and nothing else. Also returns the
     largest condition number of the content's covariances, for judging what float32 can do.
     """
-    size, worst = content.shape[:2], 1.0
-    style_features = encode(networks["encoder"], extend(style))
-    image = np.asarray(content, np.float64)
-    for level, alpha, detail in zip(levels, alphas, details or [0] * len(levels), strict=True):
-        image = extend(image)
-        features = repeat_last(encode(networks["encoder"], image)[level], size, level)
-        measured = measure(features, size)
-        worst = max(worst, np.linalg.cond(measured[2]))
-        target = measure(style_features[level], style.shape[:2])
-        mixed = transform(features, measured, target, alpha)
-        lost = image - decode(networks[level], features, level)
-        image = decode(networks[level], mixed, level) + (1 - alpha + alpha * detail) * lost
-        image = image[: size[0], : size[1]]
+    [image], worst = chain_of_all(networks, [content], style, alphas, levels, details, transform)
     return image, worst
+
+
+def chain_of_all(
+    networks, contents, style, alphas, levels, details=None, transform=whiten_and_color
+):
+    """The same of pictures that are measured together."""
+    sizes, worst = [content.shape[:2] for content in contents], 1.0
+    style_features = encode(networks["encoder"], extend(style))
+    images = [np.asarray(content, np.float64) for content in contents]
+    for level, alpha, detail in zip(levels, alphas, details or [0] * len(levels), strict=True):
+        images = [extend(image) for image in images]
+        encoded = [
+            repeat_last(encode(networks["encoder"], image)[level], size, level)
+            for image, size in zip(images, sizes, strict=True)
+        ]
+        measured = measure(encoded, sizes)
+        worst = max(worst, np.linalg.cond(measured[2]))
+        target = measure([style_features[level]], [style.shape[:2]])
+        for index, features in enumerate(encoded):
+            mixed = transform(features, measured, target, alpha)
+            lost = images[index] - decode(networks[level], features, level)
+            image = decode(networks[level], mixed, level) + (1 - alpha + alpha * detail) * lost
+            images[index] = image[: sizes[index][0], : sizes[index][1]]
+    return images, worst

@@ -15,7 +15,8 @@ from ._mixing import mix_styles as mix_styles
 from ._mixing import stack_styles as stack_styles
 from ._models import list_models as list_models
 
-# Whole data sets, and in a training step
+# Videos, whole data sets, and in a training step
+from ._video import stylize_video as stylize_video
 from ._dataset import stylize_dataset as stylize_dataset
 from ._dataset import DatasetReport as DatasetReport
 from ._augment import augment as augment

@@ -1,7 +1,7 @@
 """The chain, on canvases: level by level, encode, transform, decode."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -14,12 +14,14 @@ from ._level import (
     as_style,
     average,
     find_maps,
+    for_each,
     give_back_detail,
     measure_picture,
+    of_first,
     restyle,
 )
 from ._meshes import shard_alike
-from ._moments import Moments, moments
+from ._moments import Moments, merge_moments, moments
 from ._networks import Decoder, Encoder
 from ._onednn import compiled_elsewhere, is_usable
 from ._padding import coverage, in_cells, mirror
@@ -41,6 +43,7 @@ def repaint(
     recipe: Recipe,
     masks: Float[Array, "regions 1 height width"] | None = None,
     patches: Patches | None = None,
+    measured: Sequence[Moments] | None = None,
     *,
     together: bool = False,
 ) -> Iterator[Float[Array, "batch height width 3"]]:
@@ -57,15 +60,46 @@ def repaint(
         recipe: What it returned that for.
         masks: Regions on their canvas, filled by reflection, together at most 1.
         patches: As in `__call__`.
+        measured: Likewise.
         together: Run all levels at once, and yield the canvas after the last alone: on a GPU there
             is little to do between two programs.
     """
-    tasks, left = _tasks(work, masks, patches), []
+    tasks, left = _tasks(work, masks, patches, measured), []
     run = partial(_repaint, transform=recipe.transform, solver=recipe.solver)
     for group in [tasks] if together else [[task] for task in tasks]:
         with reusing(left):
             canvas = shard_alike(run, canvas, encoder, size, group, recipe.ridge, masks)
         yield canvas
+
+
+def measure_together(
+    encoder: Encoder,
+    pictures: Sequence[tuple[Float[Array, "1 height width 3"], Size]],
+    work: Sequence[tuple[Decoder, Moments, Step]],
+    recipe: Recipe,
+) -> list[Moments]:
+    """Run the chain on pictures as if they were one, and return their moments at each level.
+
+    Args:
+        encoder: The encoder.
+        pictures: Each on its canvas, as `repaint` takes it, and its height and width.
+        work: As in `repaint`.
+        recipe: Likewise.
+    """
+    found: list[Moments] = []
+    for position, (decoder, _, _) in enumerate(work):
+        parts = [_measure(encoder, *picture, decoder.level) for picture in pictures]
+        found.append(of_first(reduce(_merge, parts)))
+        step = slice(position, position + 1)
+        pictures = [
+            (next(repaint(encoder, *picture, work[step], recipe, measured=found[step])), picture[1])
+            for picture in pictures
+            if position + 1 < len(work)
+        ]
+    return found
+
+
+_merge = program(merge_moments)
 
 
 class _Task(NamedTuple):
@@ -76,16 +110,21 @@ class _Task(NamedTuple):
     strength: Strength
     replaced: Strength | None
     patches: Float[Array, "_ _ channels"] | None
+    measured: Moments | None
 
 
 def _tasks(
-    work: Sequence[tuple[Decoder, Moments, Step]], masks: Array | None, patches: Patches | None
+    work: Sequence[tuple[Decoder, Moments, Step]],
+    masks: Array | None,
+    patches: Patches | None,
+    measured: Sequence[Moments] | None,
 ) -> list[_Task]:
     """Decide what is known before anything is compiled: what is given back, what is swapped."""
     masked, patches = masks is not None, patches or {}
+    known = [None] * len(work) if measured is None else measured
     return [
-        _Task(decoder, style, strength, replaced, patches.get(step.level))
-        for decoder, style, step in work
+        _Task(decoder, style, strength, replaced, patches.get(step.level), content)
+        for (decoder, style, step), content in zip(work, known, strict=True)
         for strength, replaced in [jax.device_put((step.alpha, step.given_back(masked)))]
     ]
 
@@ -118,15 +157,15 @@ def _repaint_level(
     solver: str | None,
 ) -> Float[Array, "batch height width 3"]:
     """One level: encode, transform, decode, and give back of what the decoder lost."""
-    decoder, style, strength, replaced, patches = task
-    canvas, level = _fill(canvas, size), decoder.level
-    features = encoder.encode(canvas, level, size=in_cells(size, 1))
-    if level > 1:  # level 1's are not kept in bands, and are more than its channels
-        fill = _in_place if is_usable(features) else _padding
-        features = fill.repeat_last(features, size, level)
+    decoder, style, strength, replaced, patches, measured = task
+    level = decoder.level
+    canvas, features = _encode(encoder, canvas, size, level)
     cells = None if masks is None else average(masks, level)
     in_features = in_cells(size, level)
-    content = measure_picture(features, size, level, cells)
+    if measured is None:
+        content = measure_picture(features, size, level, cells)
+    else:
+        content = for_each(measured, len(canvas)), None
     if patches is None:
         maps = find_maps(content, style, strength, ridge, transform, solver)
         mapped, affine = restyle(features, maps, cells)
@@ -142,6 +181,27 @@ def _repaint_level(
         result = give_back_detail(result, canvas, decoded, masks, replaced)
     leave(features)
     return result
+
+
+@partial(compiled_elsewhere, static_argnames="level")
+def _measure(
+    encoder: Encoder, canvas: Float[Array, "1 height width 3"], size: Size, level: int
+) -> Moments:
+    _, features = _encode(encoder, canvas, size, level)
+    whole, _ = measure_picture(features, size, level, None)
+    return whole
+
+
+def _encode(
+    encoder: Encoder, canvas: Float[Array, "batch height width 3"], size: Size, level: int
+) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch _ _ _"]]:
+    """Fill what of a canvas is beyond the picture, and encode it."""
+    canvas = _fill(canvas, size)
+    features = encoder.encode(canvas, level, size=in_cells(size, 1))
+    if level > 1:  # level 1's are not kept in bands, and are more than its channels
+        fill = _in_place if is_usable(features) else _padding
+        features = fill.repeat_last(features, size, level)
+    return canvas, features
 
 
 @partial(jax.jit, static_argnames="solver")

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +20,8 @@ import click
 from ._bench import measure_speed
 from ._cli_dataset import dataset
 from ._cli_models import models
-from ._cli_options import Numbers, argument_of, progress_bar
+from ._cli_options import Numbers, argument_of, sharing_progress
+from ._cli_video import video
 from ._errors import WctError
 from ._files import check_target
 from ._malloc import keep_memory
@@ -176,7 +177,7 @@ def stylize(
     if output is None:
         painted = "stdin" if style == "-" else Path(style).stem
         output = "-" if content == "-" else f"{Path(content).stem}-{painted}.png"
-    with _progress() as progress:
+    with sharing_progress() as progress:
         result = stylize_image(
             _source(content),
             [_source(each) for each in styles],
@@ -228,7 +229,7 @@ def texture(
         raise click.UsageError("--size takes height and width, such as 256,1024")
     check_target(Path(output), overwrite=overwrite)
     find_format(output)
-    with _progress() as progress:
+    with sharing_progress() as progress:
         result = make_texture(
             [_source(each) for each in styles],
             (size[0], size[1]),
@@ -284,7 +285,7 @@ def demo(output: str, alpha: float | None, model: str, overwrite: bool) -> None:
     find_format(output)
     from ._demo import draw_sheet
 
-    with _progress() as progress:
+    with sharing_progress() as progress:
         sheet = draw_sheet(alpha=alpha, model=model, progress=progress)
     write_image(sheet, output, overwrite=overwrite)
     click.echo(output)
@@ -350,6 +351,7 @@ def info(as_json: bool) -> None:
             click.echo(f"  {name}  {value}")
 
 
+main.add_command(video)
 main.add_command(dataset)
 main.add_command(models)
 
@@ -378,10 +380,3 @@ def _source(argument: str) -> str | IO[bytes]:
     if not data:
         raise click.ClickException("there is nothing on standard input: give it a picture's file")
     return io.BytesIO(data)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[float], object] | None]:
-    """Show the share of the work that is done while the block runs."""
-    with progress_bar() as update:
-        yield update and (lambda share: update(completed=share))

@@ -63,3 +63,10 @@ def progress_bar() -> Iterator[Callable[..., object] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1)
         yield lambda **values: bar.update(task, **values)
+
+
+@contextlib.contextmanager
+def sharing_progress() -> Iterator[Callable[[float], object] | None]:
+    """Show the share of the work that is done while the block runs."""
+    with progress_bar() as update:
+        yield update and (lambda share: update(completed=share))

@@ -83,6 +83,18 @@ def as_style(content: Content) -> Moments:
     return _take(replace(found, residue=None), 0)
 
 
+@program
+def of_first(content: Moments) -> Moments:
+    """Return the moments of the first picture of a batch, without the batch's axis."""
+    return _take(content, 0)
+
+
+@partial(program, static_argnames="count")
+def for_each(content: Moments, count: int) -> Moments:
+    """Return moments for so many pictures, along a leading axis."""
+    return jax.tree.map(lambda value: jnp.broadcast_to(value, (count, *value.shape)), content)
+
+
 @partial(program, light=True, static_argnames=("transform", "solver"))
 def find_maps(
     content: Content,

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from ._border import Size
 from ._by_name import WITH_ROOTS, find_solver
-from ._chain import Patches, measure_levels, repaint, whiten_levels
+from ._chain import Patches, measure_levels, measure_together, repaint, whiten_levels
 from ._errors import ImageError, WctError, WeightsError
 from ._image import ImageLike, read_image, reading, to_unit
 from ._layers import stride
@@ -137,6 +137,42 @@ class Stylizer(nnx.Module):
             patches[level] = white[0, :rows, :columns]
         return patches
 
+    def measure(
+        self,
+        pictures: Iterable[Float[Array, "height width 3"] | ImageLike],
+        style: Style,
+        recipe: Recipe | str = "balanced",
+    ) -> tuple[Moments, ...]:
+        """Run the chain on pictures as if they were one, and measure them at each level.
+
+        What is returned stands for them when they are repainted, or others that are alike, such as
+        the frames of a video: `stylizer(frames, style, recipe, measured=...)`.
+
+        Args:
+            pictures: The pictures, as for `read_style`; some frames of a video, say.
+            style: Their style.
+            recipe: How they will be repainted.
+
+        Returns:
+            The moments of all of them together, at each of the recipe's levels, in their order.
+
+        Raises:
+            ImageError: A picture cannot be read, or an array is none.
+            WctError: There are no pictures, or the recipe or the style do not do, as in `__call__`.
+            WeightsError: The model has no decoder for a level.
+        """
+        recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
+        work = self.plan(style, recipe)
+        found = []
+        for image in pictures:
+            picture = _one_picture(image)
+            _check_fit(picture, style, recipe, None, None, None)
+            _, height, width, _ = picture.shape
+            found.append((to_common_canvas(picture), (height, width)))
+        if not found:
+            raise WctError("there are no pictures to measure: give one at least")
+        return tuple(measure_together(self.encoder, found, work, recipe))
+
     def __call__(
         self,
         content: Batch,
@@ -145,6 +181,7 @@ class Stylizer(nnx.Module):
         *,
         masks: Regions | None = None,
         patches: Patches | None = None,
+        measured: Sequence[Moments] | None = None,
     ) -> Float[Array, "batch height width 3"]:
         """Repaint a batch of images.
 
@@ -157,6 +194,8 @@ class Stylizer(nnx.Module):
                 where masks overlap they share.
             patches: What `read_patches` read of the style's picture. At these levels patches are
                 swapped, whatever the recipe's transform, and there are no masks.
+            measured: What `measure` returned for this style and recipe, in place of each image's
+                own moments: then what becomes of a pixel is the same in all images. Without masks.
 
         Returns:
             Images of the same size, in [0, 1].
@@ -165,10 +204,10 @@ class Stylizer(nnx.Module):
             ImageError: The images are no batch of float RGB images, or of NumPy's, values are not
                 in [0, 1].
             WctError: The recipe has a value that is out of range or unknown, the style is of
-                another model or not for as many pictures, or masks or patches do not fit.
+                another model or not for as many pictures, or masks, patches or moments do not fit.
             WeightsError: The model has no decoder for a level.
         """
-        prepared = self._prepare(content, style, recipe, masks, patches)
+        prepared = self._prepare(content, style, recipe, masks, patches, measured)
         [canvas] = repaint(*prepared, together=True)
         _, height, width, _ = content.shape
         return as_picture(canvas, (height, width))
@@ -211,20 +250,21 @@ class Stylizer(nnx.Module):
         recipe: Recipe | str,
         masks: Regions | None,
         patches: Patches | None,
+        measured: Sequence[Moments] | None = None,
     ) -> tuple:
         """Return the arguments of `repaint`."""
         content = as_batch(content)
         masks = None if masks is None else _as_masks(masks)
         recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
         work = self.plan(style, recipe, None if masks is None else len(masks))
-        _check_fit(content, style, recipe, masks, patches)
+        _check_fit(content, style, recipe, masks, patches, measured)
         # Patches at the picture's edge would see what is beyond it.
         extend = to_canvas if patches else to_common_canvas
         _, height, width, _ = content.shape
         size = height, width
         if masks is not None:
             masks = _as_regions(extend(masks), size)
-        return self.encoder, extend(content), size, work, recipe, masks, patches
+        return self.encoder, extend(content), size, work, recipe, masks, patches, measured
 
     def plan(
         self, style: Style, recipe: Recipe, regions: int | None = None
@@ -298,8 +338,9 @@ def _check_fit(
     recipe: Recipe,
     masks: Array | None,
     patches: Patches | None,
+    measured: Sequence[Moments] | None,
 ) -> None:
-    """Raise a `WctError` if the style, masks or patches are not for these pictures."""
+    """Raise a `WctError` if the style, masks, patches or moments are not for these pictures."""
     axes = style.levels[0].mean.shape[:-1]
     if masks is None and axes not in {(), (1,), (len(content),)}:
         raise WctError(
@@ -314,6 +355,15 @@ def _check_fit(
         raise WctError(f"patches are for levels that run: {list(recipe.levels)}")
     if masks is not None and patches:
         raise WctError("style-swap knows no masks: give masks or patches")
+    if measured is None:
+        return
+    if masks is not None:
+        raise WctError("moments are those of whole pictures: give masks or measured")
+    channels = [style.levels[level - 1].mean.shape[-1] for level in recipe.levels]
+    if [moments.mean.shape for moments in measured] != [(count,) for count in channels]:
+        raise WctError(
+            f"measured must be what `measure` returns for the levels {list(recipe.levels)}"
+        )
 
 
 def as_batch(images: Array | np.ndarray) -> Float[Array, "batch height width 3"]:

@@ -1,0 +1,71 @@
+"""The command `wct video`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._cli_options import Numbers, argument_of, sharing_progress
+from ._stylize import stylize
+from ._video import stylize_video
+
+
+@click.command()
+@click.argument("content")
+@click.argument("style")
+@click.option(
+    "-o",
+    "--output",
+    help="Where to write the result; its suffix is the format: mp4, m4v, mov or mkv. By default "
+    "CONTENT-STYLE.mp4 in the current directory.",
+)
+@argument_of(stylize, "alpha", "-a", "--alpha", type=Numbers(float), metavar="A[,A…]")
+@argument_of(stylize, "preset", "-p", "--preset", metavar="NAME")
+@click.option(
+    "-s",
+    "--style",
+    "others",
+    multiple=True,
+    metavar="STYLE",
+    help="Another style to mix with the first; may be repeated.",
+)
+@argument_of(
+    stylize, "weights", "-w", "--weight", multiple=True, type=Numbers(float), metavar="W[,W…]"
+)
+@argument_of(stylize, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
+@argument_of(stylize, "detail", "--detail", type=Numbers(float), metavar="D[,D…]")
+@argument_of(stylize, "transform", "--transform", metavar="NAME")
+@argument_of(stylize, "ridge", "--ridge", type=float, metavar="R")
+@argument_of(stylize, "solver", "--solver", metavar="NAME")
+@argument_of(stylize, "colors", "--colors", metavar="NAME")
+@argument_of(stylize_video, "size", "--size", type=click.IntRange(1))
+@argument_of(stylize, "style_size", "--style-size", type=click.IntRange(1))
+@argument_of(stylize_video, "memory", "--memory", metavar="BYTES")
+@argument_of(stylize, "model", "--model")
+@argument_of(stylize_video, "overwrite", "--overwrite", is_flag=True)
+def video(
+    content: str,
+    style: str,
+    output: str | None,
+    others: tuple[str, ...],
+    weights: tuple[tuple[float, ...], ...],
+    **options: Any,
+) -> None:
+    """Repaint the video CONTENT in the style of the picture STYLE, or of several.
+
+    What does not move does not flicker. The sound stays as it is. A style may also be a file that
+    `wct style` wrote. Prints the path of the result.
+
+    Example: wct video clip.mp4 painting.jpg --size 640
+    """
+    output = output or f"{Path(content).stem}-{Path(style).stem}.mp4"
+    with sharing_progress() as progress:
+        stylize_video(
+            content,
+            [style, *others],
+            weights=weights or None,
+            output=output,
+            progress=progress,
+            **options,
+        )
+    click.echo(output)

@@ -1,0 +1,135 @@
+"""Videos: frames that are measured together, so that what is still stays still."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._color import check_colors, with_chroma_of
+from ._errors import WctError
+from ._files import check_target
+from ._film import check_container, rewrite, survey
+from ._loaded import find_stylizer
+from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
+from ._pixels import fit, resize, to_bytes
+from ._styles import StyleReader
+
+if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
+    from ._styles import StyleLike
+    from ._stylizer import Stylizer
+
+_MEASURED = 16
+"""How many frames are measured at most."""
+
+_HELD = 28 * _MEASURED
+"""Bytes held for each pixel of a frame: those frames, as bytes, on canvases, and the next ones."""
+
+
+def stylize_video(
+    content: str | os.PathLike[str],
+    style: StyleLike | Sequence[StyleLike],
+    alpha: float | Sequence[float] | None = None,
+    *,
+    output: str | os.PathLike[str],
+    preset: str = "balanced",
+    weights: Sequence[float | Sequence[float]] | None = None,
+    levels: Sequence[int] | None = None,
+    detail: float | Sequence[float] | None = None,
+    transform: str | None = None,
+    ridge: float | None = None,
+    solver: str | None = None,
+    colors: str = "style",
+    size: int | None = None,
+    style_size: int = 512,
+    memory: str | float = DEFAULT_MEMORY,
+    model: str | os.PathLike[str] | Stylizer = "vgg19-lite",
+    progress: Callable[[float], object] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Repaint a video in the style of a picture.
+
+    Up to 16 frames, from beginning to end, are measured as if they were one picture, and all frames
+    are repainted by the maps that these moments give. So the same pixels become the same ones in
+    each frame: what does not move does not flicker, whatever else comes into the picture.
+
+    Args:
+        content: The video's file, of any format that FFmpeg reads.
+        style: As in `stylize`.
+        alpha: As in `stylize`.
+        output: The file to write, .mp4, .m4v, .mov or .mkv: H.264, with the content's frames at
+            their times, upright, and its sound as it is. Sides are even: one that is odd gets a
+            pixel more.
+        preset: As in `stylize`.
+        weights: As in `stylize`.
+        levels: As in `stylize`.
+        detail: As in `stylize`.
+        transform: As in `stylize`.
+        ridge: As in `stylize`.
+        solver: As in `stylize`.
+        colors: As in `stylize`.
+        size: Resize the frames to this longer side first, in pixels. Their own size by default.
+        style_size: As in `stylize`.
+        memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes.
+        model: As in `stylize`.
+        progress: Called after each frame with the share of them that is done, up to 1.
+        overwrite: Replace the output if it exists.
+
+    Raises:
+        ImageError: The video or a style cannot be read, or the output not be written.
+        WeightsError: There is no such model, or it is incomplete or damaged.
+        WctError: Another argument is out of range, there is too little memory, or PyAV is not
+            installed.
+    """
+    import jax
+
+    from ._recipe import Recipe
+
+    output = Path(output)
+    if size is not None and size < 1:
+        raise WctError(f"size must be at least 1 pixel, not {size}")
+    check_colors(colors)
+    check_target(output, overwrite=overwrite)
+    check_container(output)
+    recipe = Recipe.preset(
+        preset, alpha=alpha, levels=levels, detail=detail, transform=transform, ridge=ridge,
+        solver=solver,
+    )  # fmt: skip
+    budget = read_memory(memory)
+    stylizer = find_stylizer(model)
+    found = survey(content, _MEASURED)
+    shape = found.frames[0].shape[:2]
+    shape = shape if size is None else fit(shape, size)
+    left = budget - np.prod(shape) * _HELD
+    if choose_tile(shape, stylizer.encoder.widths, recipe.levels, left) is not None:
+        raise WctError(
+            f"frames {shape[1]} wide and {shape[0]} high need more than {budget / 1e9:.2f} GB of "
+            "memory: allow more (memory=, --memory), or give a smaller size (size=, --size)"
+        )
+    frames = [resize(frame, shape) for frame in found.frames]
+    reader = StyleReader(stylizer, style_size, budget)
+    if colors == "matched":
+        style = reader.recolor(style, np.concatenate(frames))
+    mixed = reader.mix(style, weights)
+    done = 0
+
+    def paint(frame: np.ndarray) -> np.ndarray:
+        nonlocal done
+        pixels = resize(frame, shape)
+        result = np.asarray(
+            stylizer(jax.device_put(pixels[None]), mixed, recipe, measured=measured)
+        )[0]
+        if colors == "luminance":
+            result = with_chroma_of(pixels, result)
+        done += 1
+        if progress is not None:
+            progress(done / found.length)
+        return to_bytes(result)
+
+    with telling():
+        measured = stylizer.measure(frames, mixed, recipe)
+        del frames
+        rewrite(content, output, paint, overwrite=overwrite)
