@@ -302,7 +302,7 @@ def test_style_is_the_moments_of_the_picture_alone(tiny, tensors, size):
     for level, measured in enumerate(style.levels, start=1):
         assert measured.mean.shape == (tensors[level][f"conv{level}_1.kernel"].shape[2],)
         assert float(measured.weight) == pytest.approx(size[0] * size[1] / 4 ** (level - 1))
-        _, mean, covariance = oracle.measure(features[level], size)
+        _, mean, covariance = oracle.measure([features[level]], [size])
         np.testing.assert_allclose(measured.mean, mean, rtol=0, atol=2e-5 * np.abs(mean).max())
         within = 5e-5 * np.abs(covariance).max() + 1e-10 * np.abs(mean).max() ** 2
         np.testing.assert_allclose(measured.covariance, covariance, rtol=0, atol=within)

@@ -109,7 +109,7 @@ def rewrite(
         except (av.FFmpegError, ValueError) as error:
             raise ImageError(
                 f"cannot write {target}: {getattr(error, 'strerror', None) or error}; is there "
-                "room for it, and does its format allow for the video's sound? .mkv does for any"
+                "room for it, and does its format allow for the video's sound? .mkv does for most"
             ) from error
 
 
