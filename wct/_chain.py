@@ -74,7 +74,7 @@ def repaint(
 
 def measure_together(
     encoder: Encoder,
-    pictures: Sequence[tuple[Float[Array, "1 height width 3"], Size]],
+    pictures: list[tuple[Float[Array, "1 _ _ 3"], Size]],
     work: Sequence[tuple[Decoder, Moments, Step]],
     recipe: Recipe,
 ) -> list[Moments]:
@@ -82,7 +82,8 @@ def measure_together(
 
     Args:
         encoder: The encoder.
-        pictures: Each on its canvas, as `repaint` takes it, and its height and width.
+        pictures: Each on its canvas, as `repaint` takes it, and its height and width. In the end
+            they are what the last level takes.
         work: As in `repaint`.
         recipe: Likewise.
     """
@@ -90,12 +91,11 @@ def measure_together(
     for position, (decoder, _, _) in enumerate(work):
         parts = [_measure(encoder, *picture, decoder.level) for picture in pictures]
         found.append(of_first(reduce(_merge, parts)))
-        step = slice(position, position + 1)
-        pictures = [
-            (next(repaint(encoder, *picture, work[step], recipe, measured=found[step])), picture[1])
-            for picture in pictures
-            if position + 1 < len(work)
-        ]
+        here = slice(position, position + 1)
+        if position + 1 < len(work):
+            for index, (canvas, size) in enumerate(pictures):  # one by one, to hold each but once
+                [canvas] = repaint(encoder, canvas, size, work[here], recipe, measured=found[here])
+                pictures[index] = canvas, size
     return found
 
 

@@ -61,8 +61,17 @@ def check_container(path: Path) -> None:
         )
 
 
-def survey(path: str | os.PathLike[str], most: int) -> Survey:
+def survey(
+    path: str | os.PathLike[str],
+    most: int,
+    keep: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
+) -> Survey:
     """Read a video once, count its frames, and keep at most so many of them.
+
+    Args:
+        path: The video.
+        most: How many, 1 at least.
+        keep: Makes of a frame what is kept of it.
 
     Raises:
         ImageError: It cannot be read to its end.
@@ -71,7 +80,7 @@ def survey(path: str | os.PathLike[str], most: int) -> Survey:
     with _opened(path) as (film, video):
         for frame in film.decode(video):
             if count % stride == 0:
-                kept.append(_pixels(frame))
+                kept.append(keep(_pixels(frame)))
             if len(kept) > most:
                 kept, stride = kept[::2], 2 * stride
             count += 1

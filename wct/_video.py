@@ -15,18 +15,18 @@ from ._files import check_target
 from ._film import check_container, rewrite, survey
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
-from ._pixels import fit, resize, to_bytes
+from ._pixels import fit, resize, to_bytes, to_floats
 from ._styles import StyleReader
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
     from ._styles import StyleLike
     from ._stylizer import Stylizer
 
-_MEASURED = 16
+_MEASURED = 12
 """How many frames are measured at most."""
 
-_HELD = 28 * _MEASURED
-"""Bytes held for each pixel of a frame: those frames, as bytes, on canvases, and the next ones."""
+_HELD = 40 * _MEASURED
+"""Bytes held for each pixel of a frame: those frames, as bytes and on canvases, and holes."""
 
 
 def stylize_video(
@@ -52,7 +52,7 @@ def stylize_video(
 ) -> None:
     """Repaint a video in the style of a picture.
 
-    Up to 16 frames, from beginning to end, are measured as if they were one picture, and all frames
+    Up to 12 frames, from beginning to end, are measured as if they were one picture, and all frames
     are repainted by the maps that these moments give. So the same pixels become the same ones in
     each frame: what does not move does not flicker, whatever else comes into the picture.
 
@@ -100,28 +100,29 @@ def stylize_video(
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
-    found = survey(content, _MEASURED)
+
+    def resized(frame: np.ndarray) -> np.ndarray:
+        return frame if size is None else to_bytes(resize(frame, fit(frame.shape[:2], size)))
+
+    found = survey(content, _MEASURED, resized)
     shape = found.frames[0].shape[:2]
-    shape = shape if size is None else fit(shape, size)
     left = budget - np.prod(shape) * _HELD
     if choose_tile(shape, stylizer.encoder.widths, recipe.levels, left) is not None:
         raise WctError(
             f"frames {shape[1]} wide and {shape[0]} high need more than {budget / 1e9:.2f} GB of "
             "memory: allow more (memory=, --memory), or give a smaller size (size=, --size)"
         )
-    frames = [resize(frame, shape) for frame in found.frames]
     reader = StyleReader(stylizer, style_size, budget)
     if colors == "matched":
-        style = reader.recolor(style, np.concatenate(frames))
+        style = reader.recolor(style, np.concatenate(found.frames))
     mixed = reader.mix(style, weights)
     done = 0
 
     def paint(frame: np.ndarray) -> np.ndarray:
         nonlocal done
-        pixels = resize(frame, shape)
-        result = np.asarray(
-            stylizer(jax.device_put(pixels[None]), mixed, recipe, measured=measured)
-        )[0]
+        pixels = to_floats(resized(frame))
+        image = jax.device_put(pixels[None])
+        result = np.asarray(stylizer(image, mixed, recipe, measured=measured)[0])
         if colors == "luminance":
             result = with_chroma_of(pixels, result)
         done += 1
@@ -130,6 +131,5 @@ def stylize_video(
         return to_bytes(result)
 
     with telling():
-        measured = stylizer.measure(frames, mixed, recipe)
-        del frames
+        measured = stylizer.measure(found.frames, mixed, recipe)
         rewrite(content, output, paint, overwrite=overwrite)
