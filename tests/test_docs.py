@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from PIL import Image
+from videos import write
 
 import wct
 from training.__main__ import main as training_command
@@ -29,7 +30,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("**/*.md"))
 RUN = (
     "../README.md", "index.md", "quickstart.md", "control.md", "large.md", "augment.md",
-    "benchmarks.md",
+    "benchmarks.md", "video.md",
 )  # fmt: skip
 PAINTINGS = {"painting": "mosaic", "other": "strokes"}
 PUBLIC = [name for name in wct.__all__ if not name.startswith("__")]
@@ -255,6 +256,7 @@ def test_python_examples_run(code, pretrained, tmp_path, monkeypatch):
     for name, pixels in pictures.items():
         Image.fromarray(np.uint8(255 * pixels)).save(f"{name}.jpg")
     wct.read_style("painting.jpg").save("painting.safetensors")
+    write("clip.mp4", [np.asarray(Image.open("photo.jpg"))] * 2)
     _loaded.load_stylizer.cache_clear()
     try:
         exec(compile(code, "example", "exec"), {"__name__": "example"})

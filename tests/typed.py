@@ -23,5 +23,12 @@ def an_array_gives_an_array(pixels: np.ndarray, values: jax.Array) -> None:
     assert_type(wct.stylize(values, values, masks=[values]), np.ndarray)
 
 
+def moments_of_frames(stylizer: wct.Stylizer, frames: np.ndarray, style: wct.Style) -> None:
+    measured = stylizer.measure(frames, style, "faithful")
+    assert_type(measured, tuple[wct.Moments, ...])
+    stylizer(frames, style, measured=measured)
+
+
 def what_is_written_is_not_returned(file: Path, pixels: np.ndarray) -> None:
+    assert_type(wct.stylize_video(file, [pixels, file], output=file, size=640), None)
     assert_type(wct.stylize(file, pixels, output="result.png", overwrite=True), None)

@@ -45,6 +45,21 @@ def draw_bank() -> None:
     write_row("augment", list(restyled))
 
 
+def draw_video() -> None:
+    """Show frames that are repainted one by one, and as those of a video."""
+    scene, style = draw_scene(SIDE, SIDE), draw_style("strokes", SIDE)
+    stylizer = wct.Stylizer.from_pretrained()
+    frames = np.stack([scene] * 3)
+    for frame, width in zip(frames, (0, 48, 96), strict=True):
+        frame[SIDE // 2 :, SIDE - width :] = draw_style("mosaic", SIDE)[SIDE // 2 :, :width]
+    read = stylizer.read_style(style)
+    measured = stylizer.measure(frames, read)
+    alone = [np.asarray(stylizer(frame[None], read)[0]) for frame in frames]
+    rows = [frames, alone, np.asarray(stylizer(frames, read, measured=measured))]
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    Image.fromarray(to_bytes(sheet)).save(HERE / "video.jpg", quality=88)
+
+
 def draw_frontier() -> None:
     """Plot docs/control.md's figures, and those of other methods."""
     # (content distance, covariance distance)
@@ -174,6 +189,7 @@ def main() -> None:
     write_row("reconstructions", [scene, *(np.asarray(each) for each in decoded)])
     draw_frontier()
     draw_bank()
+    draw_video()
 
 
 if __name__ == "__main__":
