@@ -648,12 +648,12 @@ def test_the_command(folders, command, tiny_directory):
     assert first.exit_code == 0, first.output
     assert first.stdout.startswith("2 pictures made, 0 there before, ")
     (content / "class1/7.jpg").touch()
-    for name in ("8.heic", "9.HEIC", "LICENSE"):
+    for name in ("8.raw", "9.RAW", "LICENSE"):
         (content / name).touch()
     second = CliRunner().invoke(main, command)
     assert second.exit_code == 1
     assert second.stdout.startswith("4 pictures made, 2 there before, ")
-    assert second.stdout.endswith("\nfiles copied along: 2 .heic, 1 LICENSE\n")
+    assert second.stdout.endswith("\nfiles copied along: 2 .raw, 1 LICENSE\n")
     assert "7.jpg" in second.stderr
     assert "Error: 1 pictures cannot be read: the manifest in" in second.stderr
     wanted = out.with_name("wanted")

@@ -8,6 +8,7 @@ from inspect import unwrap
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -1110,3 +1111,48 @@ def test_xmp_is_kept(suffix):
     stream = io.BytesIO()
     write_image(image, stream, format=suffix)
     assert Image.open(stream).info["xmp"] == image.info["xmp"]
+
+
+@pytest.fixture
+def heic(tmp_path):
+    """A photograph as telephones store it: on its side."""
+    image = Image.fromarray(PHOTO[:48, :72])
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Make] = "Maker"
+    pillow_heif.register_heif_opener()
+    image.save(tmp_path / "photo.heic", quality=-1, chroma=444, exif=exif.tobytes())
+    return tmp_path / "photo.heic", np.rot90(PHOTO[:48, :72], -1)
+
+
+def test_heic(heic):
+    file, wanted = heic
+    found = read_image(file)
+    assert read_size(file) == found.pixels.shape[:2] == (72, 48)
+    assert np.abs(found.pixels * 255 - wanted).max() < 4
+    with file.open("rb") as stream:
+        np.testing.assert_array_equal(read_image(stream).pixels, found.pixels)
+    buffer = io.BytesIO()
+    wct.write_image(found.like(found.pixels), buffer, format="jpg")
+    assert dict(Image.open(buffer).getexif()) == {ExifTags.Base.Make: "Maker"}
+
+
+def test_without_what_reads_heic_it_is_named(heic):
+    script = f"""
+import sys
+sys.modules["pillow_heif"] = None
+import wct
+try:
+    wct.read_image({str(heic[0])!r})
+except wct.ImageError as error:
+    print(error, end="")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.endswith("PNG or JPEG first, or, if it is HEIC, pip install pillow-heif")
+
+
+def test_what_heic_cannot_be_is_damaged(heic, tmp_path):
+    (tmp_path / "cut.heic").write_bytes(heic[0].read_bytes()[:300])
+    with pytest.raises(ImageError, match=r"cannot read .*cut\.heic: ") as caught:
+        read_image(tmp_path / "cut.heic")
+    assert "pillow-heif" not in str(caught.value)

@@ -6,6 +6,7 @@ thing it came from (`Picture.like`).
 """
 
 import contextlib
+import functools
 import io
 import os
 import threading
@@ -204,7 +205,8 @@ def _cause(error: Exception) -> str:
         case OSError(filename=str(name)) if Path(name).is_dir():
             return "it is a directory; give an image file"
         case UnidentifiedImageError():
-            return "it is no image of a format known here; convert it to PNG or JPEG first"
+            hint = "" if _knows_heic() else ", or, if it is HEIC, pip install pillow-heif"
+            return f"it is no image of a format known here; convert it to PNG or JPEG first{hint}"
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return (
                 f"it has more than {Image.MAX_IMAGE_PIXELS} pixels (PIL.Image.MAX_IMAGE_PIXELS); "
@@ -233,6 +235,7 @@ def opened(
     if isinstance(source, Image.Image):
         yield source
         return
+    _knows_heic()
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         limit = Image.MAX_IMAGE_PIXELS
@@ -243,6 +246,17 @@ def opened(
             Image.MAX_IMAGE_PIXELS = limit
     with image:
         yield image
+
+
+@functools.cache
+def _knows_heic() -> bool:
+    """Have Pillow read HEIC, if there is what can."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def _about(image: Image.Image) -> dict[str, Any]:

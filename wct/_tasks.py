@@ -17,8 +17,8 @@ from ._errors import WctError
 from ._files import kind_of
 
 SUFFIXES = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
-    *(".ppm", ".tga", ".tif", ".tiff", ".webp"),
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 """Of files that are taken for pictures, in any case."""
 
@@ -81,7 +81,7 @@ def no_pictures(folder: Path) -> WctError:
     """Return what is raised of a folder without pictures."""
     return WctError(
         f"there are no pictures in {folder}: they are told by suffixes such as .jpg, .png and "
-        ".tif; convert what has others, such as .heic, first"
+        ".tif; convert what has others, such as .raw, first"
     )
 
 
