@@ -382,7 +382,7 @@ def test_what_is_out_of_range(tiny, clip, art, monkeypatch, options, error, word
 
 def test_a_sound_that_a_format_does_not_have(tiny, art, tmp_path):
     source = write(tmp_path / "in.avi", moving(2), codec="mpeg4", sound="pcm_mulaw")
-    with pytest.raises(ImageError, match=r"cannot write .*out\.mp4: .*\.mkv does"):
+    with pytest.raises(ImageError, match=r"cannot write the video's sound: .*pcm_mulaw.*\.mkv"):
         wct.stylize_video(source, art, output=tmp_path / "out.mp4", levels=(1,), model=tiny)
     assert not (tmp_path / "out.mp4").exists()
 

@@ -15,7 +15,7 @@ from ._errors import ImageError, WctError
 from ._files import new_file
 
 if TYPE_CHECKING:
-    from av import Packet, VideoCodecContext, VideoFrame
+    from av import AudioStream, Packet, VideoCodecContext, VideoFrame
     from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
 
@@ -115,10 +115,9 @@ def rewrite(
         try:
             with av.open(os.fspath(temporary), "w", format=container) as made:
                 _fill(made, film, video, paint)
-        except (av.FFmpegError, ValueError) as error:
+        except av.FFmpegError as error:
             raise ImageError(
-                f"cannot write {target}: {getattr(error, 'strerror', None) or error}; is there "
-                "room for it, and does its format allow for the video's sound? .mkv does for most"
+                f"cannot write {target}: {error.strerror}; is there room for it?"
             ) from error
 
 
@@ -132,7 +131,7 @@ def _fill(
     made.metadata.update(film.metadata)
     rate = video.average_rate or video.guessed_rate or Fraction(_RATE)
     painted = made.add_stream("libx264", rate=rate, options={"crf": "18"})
-    sounds = {sound.index: made.add_stream_from_template(sound) for sound in film.streams.audio}
+    sounds = {sound.index: _same(made, sound) for sound in film.streams.audio}
     waiting: list[Packet] = []  # the file begins with the size of its frames
     count = 0
     for packet in film.demux(video, *film.streams.audio):
@@ -155,6 +154,16 @@ def _fill(
     made.mux(waiting)
 
 
+def _same(made: OutputContainer, sound: AudioStream) -> AudioStream:
+    """Have a file take a sound as it is."""
+    try:
+        return made.add_stream_from_template(sound)
+    except ValueError as error:
+        raise ImageError(
+            f"cannot write the video's sound: {error}; choose another format: .mkv allows for most"
+        ) from error
+
+
 def _begin(encoder: VideoCodecContext, frame: VideoFrame, aspect: Fraction) -> None:
     """Tell an encoder what its frames are like."""
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
@@ -175,7 +184,7 @@ def _pixels(frame: VideoFrame) -> np.ndarray:
     """Return a frame upright, in sRGB, uint8."""
     unspecified = frame.colorspace == _UNSPECIFIED and frame.height >= _HIGH
     values = frame.to_ndarray(format="rgb24", src_colorspace=_BT709 if unspecified else None)
-    return np.rot90(values, frame.rotation // 90)
+    return np.rot90(values, round(frame.rotation / 90))
 
 
 def _frame(pixels: np.ndarray) -> VideoFrame:
