@@ -15,7 +15,7 @@ from PIL import Image
 from videos import read, sound, write
 
 import wct
-from wct import _film
+from wct import _film, _video
 from wct._cli import main
 from wct._color import match_colors, to_oklab
 from wct._errors import ImageError, WctError
@@ -134,7 +134,7 @@ def test_each_frame_is_repainted_by_what_all_are_like(tiny, style, clip, art, tm
     shares = []
     output = tmp_path / "out.mov"
     wct.stylize_video(clip, art, (1.0, 0.8), output=output, levels=(3, 1), preset="paper",
-                      model=tiny, progress=shares.append)  # fmt: skip
+                      noise=0, model=tiny, progress=shares.append)  # fmt: skip
     frames, times = read(clip)
     found, found_times = read(output)
     assert found_times == times == pytest.approx([count / 25 for count in range(6)])
@@ -239,7 +239,7 @@ def test_colours_are_those_of_the_file(tmp_path, colors, height):
     """BT.709, BT.601, and none said, which is BT.601 of what is small."""
     frame = np.concatenate([np.full((height, 32, 3), each, np.uint8) for each in COLORS], axis=1)
     source = write(tmp_path / "in.mp4", [frame] * 2, colors=colors)
-    assert np.abs(np.float32(_film.survey(source, 1).frames[0]) - frame).mean() < 2
+    assert np.abs(np.float32(next(_film.read_frames(source))) - frame).mean() < 2
     target = negative(source, tmp_path / "out.mp4")
     assert_negative(read(target)[0], [frame] * 2, within=3)
     with av.open(str(target)) as film:
@@ -256,20 +256,18 @@ def test_high_definition_without_a_word_is_bt709(tmp_path):
         planes = values.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1).to_ndarray()
         made.mux(video.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
         made.mux(video.encode(None))
-    found = _film.survey(tmp_path / "in.mp4", 1).frames[0]
+    found = next(_film.read_frames(tmp_path / "in.mp4"))
     assert np.abs(np.float32(found) - frame).mean() < 2
 
 
-@pytest.mark.parametrize(
-    ("length", "wanted"),
-    [(1, [0]), (4, [0, 1, 2, 3]), (5, [0, 2, 4]), (8, [0, 2, 4, 6]), (9, [0, 4, 8])]
-)  # fmt: skip
-def test_frames_are_chosen_evenly(tmp_path, length, wanted):
-    frames = [np.full((16, 16, 3), 20 * count, np.uint8) for count in range(length)]
-    found = _film.survey(write(tmp_path / "in.mp4", frames), 4)
-    assert found.length == length
-    levels = [float(frame.mean()) for frame in found.frames]
-    assert levels == pytest.approx([20 * count for count in wanted], abs=2)
+@pytest.mark.parametrize("length", [1, 11, 12, 13, 23, 24, 25, 100])
+def test_frames_are_chosen_evenly(length):
+    counted, found = _video._choose(iter(range(length)))
+    assert counted == length
+    assert found[0] == 0
+    assert len(set(np.diff(found))) <= 1
+    assert min(length, 7) <= len(found) <= 12
+    assert length - found[-1] <= found[-1] - found[-2] if length > 1 else found == [0]
 
 
 def test_titles_are_kept(tmp_path):
@@ -312,8 +310,20 @@ def test_the_contents_colours(tiny, clip, art):
 
 def test_the_style_in_the_colours_of_all_frames(tiny, clip, art):
     recolored = match_colors(np.float32(Image.open(art)) / 255, np.concatenate(read(clip)[0]))
-    wanted = repaint(tiny, clip, recolored)
-    np.testing.assert_array_equal(repaint(tiny, clip, art, colors="matched"), wanted)
+    wanted = repaint(tiny, clip, recolored, noise=0)
+    np.testing.assert_array_equal(repaint(tiny, clip, art, colors="matched", noise=0), wanted)
+
+
+def test_noise_is_levelled_out(tiny, art, tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [frame + rng.normal(0, 3, frame.shape) for frame in [moving(1)[0]] * 12]
+    clip = write(tmp_path / "in.mkv", [np.uint8(frame.clip(0, 255).round()) for frame in frames],
+                 codec="ffv1", pixels="yuv444p")  # fmt: skip
+    loud, quiet = (
+        np.diff(np.float32(repaint(tiny, clip, art, noise=noise))[-4:], axis=0).std()
+        for noise in (0.0, 3.0)
+    )
+    assert quiet < 0.4 * loud
 
 
 def test_without_strength_it_is_the_content(tiny, clip, art):
@@ -364,6 +374,8 @@ def _sound_alone(path):
         ({"output": "out.avi"}, ImageError, "its format '.avi' is not one of .mp4, .m4v"),
         ({"output": "clip.mp4"}, ImageError, "exists already"),
         ({"output": "none/out.mp4"}, ImageError, "there is no directory none"),
+        ({"noise": -1.0}, WctError, "noise must be at least 0, not -1.0"),
+        ({"noise": float("nan")}, WctError, "noise must be at least 0, not nan"),
         ({"size": 0}, WctError, "size must be at least 1 pixel, not 0"),
         ({"alpha": 2.0}, WctError, "alpha must be from 0 to 1"),
         ({"colors": "mine"}, WctError, "there is no choice of colors"),

@@ -38,6 +38,7 @@ from ._video import stylize_video
 @argument_of(stylize, "ridge", "--ridge", type=float, metavar="R")
 @argument_of(stylize, "solver", "--solver", metavar="NAME")
 @argument_of(stylize, "colors", "--colors", metavar="NAME")
+@argument_of(stylize_video, "noise", "--noise", type=float, metavar="N")
 @argument_of(stylize_video, "size", "--size", type=click.IntRange(1))
 @argument_of(stylize, "style_size", "--style-size", type=click.IntRange(1))
 @argument_of(stylize_video, "memory", "--memory", metavar="BYTES")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,18 +34,6 @@ _HIGH = 720
 """Rows from which on players take colours that are not specified for those of high definition."""
 
 
-class Survey(NamedTuple):
-    """What there is in a video.
-
-    Attributes:
-        length: How many frames.
-        frames: Some of them, from beginning to end, as far apart as each other, uint8.
-    """
-
-    length: int
-    frames: list[np.ndarray]
-
-
 def check_container(path: Path) -> None:
     """Find out before the work whether a video can be written to a file of this name.
 
@@ -61,32 +49,19 @@ def check_container(path: Path) -> None:
         )
 
 
-def survey(
-    path: str | os.PathLike[str],
-    most: int,
-    keep: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
-) -> Survey:
-    """Read a video once, count its frames, and keep at most so many of them.
-
-    Args:
-        path: The video.
-        most: How many, 1 at least.
-        keep: Makes of a frame what is kept of it.
+def read_frames(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
+    """Yield the frames of a video, upright, uint8 `(height, width, 3)`.
 
     Raises:
-        ImageError: It cannot be read to its end.
+        ImageError: It cannot be read to its end, or has none.
     """
-    count, stride, kept = 0, 1, []
+    empty = True
     with _opened(path) as (film, video):
         for frame in film.decode(video):
-            if count % stride == 0:
-                kept.append(keep(_pixels(frame)))
-            if len(kept) > most:
-                kept, stride = kept[::2], 2 * stride
-            count += 1
-    if not kept:
+            empty = False
+            yield _pixels(frame)
+    if empty:
         raise ImageError(f"cannot read {path}: it has no frames")
-    return Survey(count, kept)
 
 
 def rewrite(

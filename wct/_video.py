@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +12,23 @@ import numpy as np
 from ._color import check_colors, with_chroma_of
 from ._errors import WctError
 from ._files import check_target
-from ._film import check_container, rewrite, survey
+from ._film import check_container, read_frames, rewrite
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
-from ._pixels import fit, resize, to_bytes, to_floats
+from ._pixels import fit, resize, to_bytes
 from ._styles import StyleReader
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
+    import jax
+
     from ._styles import StyleLike
     from ._stylizer import Stylizer
 
 _MEASURED = 12
 """How many frames are measured at most."""
 
-_HELD = 40 * _MEASURED
-"""Bytes held for each pixel of a frame: those frames, as bytes and on canvases, and holes."""
+_HELD = 49 * _MEASURED
+"""Bytes held for each pixel of a frame: those frames, as they are and on canvases, and holes."""
 
 
 def stylize_video(
@@ -43,6 +45,7 @@ def stylize_video(
     ridge: float | None = None,
     solver: str | None = None,
     colors: str = "style",
+    noise: float = 2.0,
     size: int | None = None,
     style_size: int = 512,
     memory: str | float = DEFAULT_MEMORY,
@@ -71,6 +74,8 @@ def stylize_video(
         ridge: As in `stylize`.
         solver: As in `stylize`.
         colors: As in `stylize`.
+        noise: Standard deviation of the content's noise, of 255, which is levelled out over time
+            where nothing moves: it would flicker. 0 leaves frames as they are.
         size: Resize the frames to this longer side first, in pixels. Their own size by default.
         style_size: As in `stylize`.
         memory: How much memory to use at most, such as 3GB, 800MB or a number of bytes.
@@ -84,13 +89,13 @@ def stylize_video(
         WctError: Another argument is out of range, there is too little memory, or PyAV is not
             installed.
     """
-    import jax
-
     from ._recipe import Recipe
 
     output = Path(output)
     if size is not None and size < 1:
         raise WctError(f"size must be at least 1 pixel, not {size}")
+    if not 0 <= noise < float("inf"):
+        raise WctError(f"noise must be at least 0, not {noise}")
     check_colors(colors)
     check_target(output, overwrite=overwrite)
     check_container(output)
@@ -100,36 +105,59 @@ def stylize_video(
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
-
-    def resized(frame: np.ndarray) -> np.ndarray:
-        return frame if size is None else to_bytes(resize(frame, fit(frame.shape[:2], size)))
-
-    found = survey(content, _MEASURED, resized)
-    shape = found.frames[0].shape[:2]
-    left = budget - np.prod(shape) * _HELD
-    if choose_tile(shape, stylizer.encoder.widths, recipe.levels, left) is not None:
+    length, frames = _choose(map(_viewer(size, noise), read_frames(content)))
+    height, width, _ = frames[0].shape
+    left = budget - height * width * _HELD
+    if choose_tile((height, width), stylizer.encoder.widths, recipe.levels, left) is not None:
         raise WctError(
-            f"frames {shape[1]} wide and {shape[0]} high need more than {budget / 1e9:.2f} GB of "
+            f"frames {width} wide and {height} high need more than {budget / 1e9:.2f} GB of "
             "memory: allow more (memory=, --memory), or give a smaller size (size=, --size)"
         )
     reader = StyleReader(stylizer, style_size, budget)
     if colors == "matched":
-        style = reader.recolor(style, np.concatenate(found.frames))
+        style = reader.recolor(style, np.concatenate(frames))
     mixed = reader.mix(style, weights)
-    done = 0
+    view, done = _viewer(size, noise), 0
 
     def paint(frame: np.ndarray) -> np.ndarray:
         nonlocal done
-        pixels = to_floats(resized(frame))
-        image = jax.device_put(pixels[None])
-        result = np.asarray(stylizer(image, mixed, recipe, measured=measured)[0])
+        pixels = view(frame)
+        result = np.asarray(stylizer(pixels[None], mixed, recipe, measured=measured)[0])
         if colors == "luminance":
-            result = with_chroma_of(pixels, result)
+            result = with_chroma_of(np.asarray(pixels), result)
         done += 1
         if progress is not None:
-            progress(done / found.length)
+            progress(done / length)
         return to_bytes(result)
 
     with telling():
-        measured = stylizer.measure(found.frames, mixed, recipe)
+        measured = stylizer.measure(frames, mixed, recipe)
+        del frames
         rewrite(content, output, paint, overwrite=overwrite)
+
+
+def _viewer(size: int | None, noise: float) -> Callable[[np.ndarray], jax.Array]:
+    """Return what makes of frames, one after another, what is repainted: floats on the device."""
+    import jax
+
+    from ._denoise import Denoiser
+
+    denoise = Denoiser(noise / 255) if noise else jax.device_put
+
+    def view(frame: np.ndarray) -> jax.Array:
+        shape = frame.shape[:2] if size is None else fit(frame.shape[:2], size)
+        return denoise(resize(frame, shape))
+
+    return view
+
+
+def _choose(frames: Iterable[jax.Array]) -> tuple[int, list[jax.Array]]:
+    """Count frames, and keep some of them, as far from each other as can be."""
+    count, stride, kept = 0, 1, []
+    for frame in frames:
+        if count % stride == 0:
+            kept.append(frame)
+        if len(kept) > _MEASURED:
+            kept, stride = kept[::2], 2 * stride
+        count += 1
+    return count, kept

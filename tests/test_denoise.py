@@ -1,0 +1,66 @@
+"""Noise of a video, levelled out over time."""
+
+import numpy as np
+import pytest
+from conftest import picture
+
+from wct._denoise import Denoiser
+
+NOISE = 2 / 255
+
+
+def denoise(frames, noise=NOISE):
+    step = Denoiser(noise)
+    return [np.asarray(step(np.float32(frame))) for frame in frames]
+
+
+def formula(mean, frame, noise):
+    """One step, pixel by pixel, as the docstring has it."""
+    change = np.pad(np.abs(frame - mean).mean(-1), 1, mode="edge")
+    height, width, _ = frame.shape
+    gain = np.empty((height, width, 1))
+    for row, column in np.ndindex(height, width):
+        change_here = change[row : row + 3, column : column + 3].mean()
+        gain[row, column] = np.clip((change_here / (3 * noise)) ** 2, 0.1, 1)
+    return mean + gain * (frame - mean)
+
+
+@pytest.mark.parametrize("size", [(9, 12), (1, 1), (2, 7)])
+def test_it_is_the_formula(size):
+    first, second, third = (np.float64(picture(*size, 1)) + 0.02 * k for k in (0, 1, -1))
+    second[size[0] // 2 :] += 0.1
+    wanted = [first, formula(first, second, NOISE)]
+    wanted.append(formula(wanted[1], third, NOISE))
+    for found, value in zip(denoise([first, second, third]), wanted, strict=True):
+        np.testing.assert_allclose(found, value, rtol=0, atol=1e-6)
+
+
+def test_what_does_not_change_stays():
+    image = picture(16, 16, 1)
+    for found in denoise([image] * 4):
+        np.testing.assert_array_equal(found, image)
+
+
+def test_what_changes_is_seen_at_once():
+    one, two = picture(24, 24, 1), picture(24, 24, 2)
+    two[:, :8] = one[:, :8] + np.sign(two[:, :8] - 0.5) * 0.03
+    _, found = denoise([one, two])
+    np.testing.assert_allclose(found[:, :8], two[:, :8], rtol=0, atol=1e-6)
+
+
+def test_noise_comes_to_what_averages_have_left():
+    """A recursion with gain k leaves k / (2 − k) of the variance."""
+    rng = np.random.default_rng(0)
+    frames = [0.5 + NOISE * rng.normal(size=(64, 64, 3)) for _ in range(80)]
+    left = denoise(frames)[-1].std() / NOISE
+    assert left == pytest.approx((0.1 / 1.9) ** 0.5, rel=0.1)
+
+
+def test_a_slow_change_comes_through():
+    frames = [np.full((8, 8, 3), 0.2 + count / 255) for count in range(100)]
+    assert frames[-1].mean() - denoise(frames)[-1].mean() < 3 * NOISE
+
+
+def test_frames_of_another_size_begin_anew():
+    one, two = picture(16, 16, 1), picture(16, 20, 2)
+    np.testing.assert_array_equal(denoise([one, two])[1], two)
