@@ -324,6 +324,7 @@ def test_noise_is_levelled_out(tiny, art, tmp_path):
         for noise in (0.0, 3.0)
     )
     assert quiet < 0.4 * loud
+    np.testing.assert_array_equal(repaint(tiny, clip, art), repaint(tiny, clip, art, noise=2.0))
 
 
 def test_without_strength_it_is_the_content(tiny, clip, art):
@@ -379,7 +380,11 @@ def _sound_alone(path):
         ({"size": 0}, WctError, "size must be at least 1 pixel, not 0"),
         ({"alpha": 2.0}, WctError, "alpha must be from 0 to 1"),
         ({"colors": "mine"}, WctError, "there is no choice of colors"),
-        ({"memory": "0.54GB", "size": 400}, WctError, "allow more (memory=, --memory)"),
+        (
+            {"memory": 531_200_000},
+            WctError,
+            "frames 64 wide and 48 high need 0.54 GB of memory, and",
+        ),
         ({"style_size": 0}, WctError, "style_size must be at least 1"),
     ],
 )

@@ -118,15 +118,15 @@ def _fill(
             if frame.pts is None:  # of a stream without a container
                 new.pts, new.time_base = count, 1 / rate
             else:
-                new.pts, new.time_base, new.duration = frame.pts, frame.time_base, frame.duration
+                new.pts, new.time_base = frame.pts, frame.time_base
             if count == 0:
                 _begin(painted.codec_context, new, _aspect(video, frame))
             made.mux(painted.encode(new))
+            count += 1
+        if count > 0:
             made.mux(waiting)
             waiting.clear()
-            count += 1
     made.mux(painted.encode(None))
-    made.mux(waiting)
 
 
 def _same(made: OutputContainer, sound: AudioStream) -> AudioStream:

@@ -85,8 +85,7 @@ def choose_tile(
         if tile < least:
             raise WctError(f"tile must be at least {least} for these levels, not {tile}")
         return None if tile >= max(size) else tile
-    whole = _needed(_WHOLE, prod(map(to_bucket, size)), widths)
-    if whole + prod(size) * _WHOLE_MASK * masks <= budget:
+    if whole(size, widths) + prod(size) * _WHOLE_MASK * masks <= budget:
         return None
     at_rest = prod(size) * (held + MASK * masks)
     for side in range(_MOST, least - 1, -CELL):
@@ -97,6 +96,11 @@ def choose_tile(
         f"a picture {size[1]} wide and {size[0]} high needs {ceil(needed / 1e7) / 100} GB of "
         f"memory, and {budget / 1e9:.2f} GB are allowed: allow more (memory=, --memory)"
     )
+
+
+def whole(size: tuple[int, int], widths: Sequence[int]) -> float:
+    """Return the bytes that a picture of this height and width takes that is done whole."""
+    return _needed(_WHOLE, prod(map(to_bucket, size)), widths)
 
 
 def left_by(

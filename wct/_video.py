@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ._errors import WctError
 from ._files import check_target
 from ._film import check_container, read_frames, rewrite
 from ._loaded import find_stylizer
-from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
+from ._memory import DEFAULT_MEMORY, read_memory, telling, whole
 from ._pixels import fit, resize, to_bytes
 from ._styles import StyleReader
 
@@ -107,11 +108,12 @@ def stylize_video(
     stylizer = find_stylizer(model)
     length, frames = _choose(map(_viewer(size, noise), read_frames(content)))
     height, width, _ = frames[0].shape
-    left = budget - height * width * _HELD
-    if choose_tile((height, width), stylizer.encoder.widths, recipe.levels, left) is not None:
+    needed = whole((height, width), stylizer.encoder.widths) + height * width * _HELD
+    if needed > budget:
         raise WctError(
-            f"frames {width} wide and {height} high need more than {budget / 1e9:.2f} GB of "
-            "memory: allow more (memory=, --memory), or give a smaller size (size=, --size)"
+            f"frames {width} wide and {height} high need {ceil(needed / 1e7) / 100} GB of memory, "
+            f"and {budget / 1e9:.2f} GB are allowed: allow more (memory=, --memory), or give a "
+            "smaller size (size=, --size)"
         )
     reader = StyleReader(stylizer, style_size, budget)
     if colors == "matched":
