@@ -59,8 +59,3 @@ def test_noise_comes_to_what_averages_have_left():
 def test_a_slow_change_comes_through():
     frames = [np.full((8, 8, 3), 0.2 + count / 255) for count in range(100)]
     assert frames[-1].mean() - denoise(frames)[-1].mean() < 3 * NOISE
-
-
-def test_frames_of_another_size_begin_anew():
-    one, two = picture(16, 16, 1), picture(16, 20, 2)
-    np.testing.assert_array_equal(denoise([one, two])[1], two)

@@ -425,6 +425,15 @@ def test_a_full_disk(tiny, clip, art, monkeypatch):
     assert not (clip.parent / "out.mkv").exists()
 
 
+def test_mistakes_are_told_before_the_video_is_read(tiny, clip, art, monkeypatch):
+    monkeypatch.setattr(_video, "_choose", None)
+    for options in ({"alpha": 2.0}, {"memory": 1e6}, {"weights": [1, 1]}, {"levels": (6,)}):
+        with pytest.raises(WctError):
+            repaint(tiny, clip, art, **options)
+    with pytest.raises(ImageError, match="there is no such file"):
+        repaint(tiny, clip, "none.png")
+
+
 def test_out_of_memory(tiny, clip, art, monkeypatch, exhaust):
     monkeypatch.setattr(type(tiny), "measure", exhaust)
     with pytest.raises(WctError, match="out of memory: allow less of it"):

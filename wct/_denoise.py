@@ -37,16 +37,14 @@ class Denoiser:
         self._mean: Frame | None = None
 
     def __call__(self, frame: Float[np.ndarray, "height width 3"]) -> Frame:
-        """Return the next frame without most of its noise; of another size than before, as it is.
+        """Return the next frame, without most of its noise.
 
         Args:
             frame: Floats in [0, 1].
         """
         new = jax.device_put(frame)
-        if self._mean is not None and self._mean.shape == new.shape:
-            new = _follow(self._mean, new, self._noise)
-        self._mean = new
-        return new
+        self._mean = new if self._mean is None else _follow(self._mean, new, self._noise)
+        return self._mean
 
 
 @program

@@ -106,8 +106,10 @@ def stylize_video(
     )  # fmt: skip
     budget = read_memory(memory)
     stylizer = find_stylizer(model)
-    length, frames = _choose(map(_viewer(size, noise), read_frames(content)))
-    height, width, _ = frames[0].shape
+    stylizer.steps_of(recipe)
+    height, width, _ = next(read_frames(content)).shape
+    if size is not None:
+        height, width = fit((height, width), size)
     needed = whole((height, width), stylizer.encoder.widths) + height * width * _HELD
     if needed > budget:
         raise WctError(
@@ -116,10 +118,12 @@ def stylize_video(
             "smaller size (size=, --size)"
         )
     reader = StyleReader(stylizer, style_size, budget)
-    if colors == "matched":
-        style = reader.recolor(style, np.concatenate(frames))
-    mixed = reader.mix(style, weights)
-    view, done = _viewer(size, noise), 0
+    mixed = None if colors == "matched" else reader.mix(style, weights)
+    view = _viewer((height, width), noise)
+    length, frames = _choose(map(view, read_frames(content)))
+    if mixed is None:
+        mixed = reader.mix(reader.recolor(style, np.concatenate(frames)), weights)
+    view, done = _viewer((height, width), noise), 0
 
     def paint(frame: np.ndarray) -> np.ndarray:
         nonlocal done
@@ -138,19 +142,14 @@ def stylize_video(
         rewrite(content, output, paint, overwrite=overwrite)
 
 
-def _viewer(size: int | None, noise: float) -> Callable[[np.ndarray], jax.Array]:
+def _viewer(size: tuple[int, int], noise: float) -> Callable[[np.ndarray], jax.Array]:
     """Return what makes of frames, one after another, what is repainted: floats on the device."""
     import jax
 
     from ._denoise import Denoiser
 
     denoise = Denoiser(noise / 255) if noise else jax.device_put
-
-    def view(frame: np.ndarray) -> jax.Array:
-        shape = frame.shape[:2] if size is None else fit(frame.shape[:2], size)
-        return denoise(resize(frame, shape))
-
-    return view
+    return lambda frame: denoise(resize(frame, size))
 
 
 def _choose(frames: Iterable[jax.Array]) -> tuple[int, list[jax.Array]]:
