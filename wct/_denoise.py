@@ -43,8 +43,10 @@ class Denoiser:
             frame: Floats in [0, 1].
         """
         new = jax.device_put(frame)
-        self._mean = new if self._mean is None else _follow(self._mean, new, self._noise)
-        return self._mean
+        if self._mean is not None:
+            new = _follow(self._mean, new, self._noise)
+        self._mean = new
+        return new
 
 
 @program
