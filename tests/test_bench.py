@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,14 @@ def test_of_a_model_with_some_levels_those_are_measured(tiny_model, tmp_path):
         "--model", str(tmp_path / "model"), "--sizes", "16", "--repeats", "1", "--levels", "2,1"
     )
     assert result.exit_code == 0, result.output
+    title, names, row = result.output.splitlines()
+    assert title == f"{tmp_path / 'model'}, 1 at once, cpu"
+    ends = [[found.end() for found in re.finditer(r"\S+", line)] for line in (names, row)]
+    assert ends[0] == ends[1]
+    speed = dict(zip(names.split(), map(float, row.split()), strict=True))
+    assert speed["size"] == 16
+    assert 0 < speed["cached_s"] <= speed["first_s"]
+    assert speed["images_per_s"] == pytest.approx(1e3 / speed["stylize_ms"], rel=0.05)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no process groups")

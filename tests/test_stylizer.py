@@ -476,6 +476,7 @@ def test_strength_acts_smoothly(tiny, style, content):
         ({"alpha": [0.5, 0.5]}, "2 values of alpha for 5 levels"),
         ({"alpha": []}, "0 values of alpha for 5 levels"),
         ({"alpha": [0.5, 0.5, 0.5], "levels": (1, 2)}, "3 values of alpha for 2 levels"),
+        ({"levels": 2}, "levels are given as several, such as (2,), not as 2"),
         ({"levels": (0,)}, "no level 0"),
         ({"levels": (5, 6)}, "no level 6"),
         ({"levels": (-1,)}, "no level -1"),

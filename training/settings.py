@@ -9,6 +9,9 @@ from wct._layers import CELL, LEVELS, stride
 
 Weights = tuple[float, float, float, float, float]
 
+_WEIGHTS = ("pixel", "feature", "teacher", "content", "pattern")
+"""The entries that are weights."""
+
 
 class SettingsError(ValueError):
     """Settings with an unknown entry, without a needed one, or with a value that cannot be."""
@@ -106,6 +109,12 @@ def _check(settings: Settings) -> None:
         for name in ("steps", "batch", "crop", "start_images", "checkpoint_every", "sample_every"):
             if not _is_count(getattr(phase, name)):
                 raise ValueError(f"{name} must be an integer, at least 1")
+        for name in ("learning_rate", "encoder_rate"):
+            if not _is_amount(getattr(phase, name)):
+                raise ValueError(f"{name} must be a number, at least 0")
+        for name in _WEIGHTS:
+            if not all(map(_is_amount, getattr(phase, name))):
+                raise ValueError(f"{name} must be five numbers, at least 0")
         if phase.crop % CELL:
             raise ValueError(f"crop must be a multiple of {CELL}")
         if phase.pattern[0]:
@@ -121,10 +130,14 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 1
 
 
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
 def _phase(table: Any) -> Phase:
     if not isinstance(table, dict):
         raise ValueError("a phase is a table of entries")
-    for key in {"pixel", "feature", "teacher", "content", "pattern"} & table.keys():
+    for key in table.keys() & _WEIGHTS:
         table[key] = tuple(table[key])
         if len(table[key]) != 5:
             raise ValueError(f"{key} needs five weights, for relu1_1 … relu5_1")

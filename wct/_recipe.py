@@ -90,8 +90,9 @@ class Recipe:
         """
         recipe = look_up("preset", name, PRESETS)
         changes = {name: value for name, value in changes.items() if value is not None}
-        levels = tuple(changes.get("levels", recipe.levels))
+        levels = changes.get("levels", recipe.levels)
         check_levels(levels)
+        levels = tuple(levels)
         kept = {
             name: tuple(
                 value[recipe.levels.index(level)] for level in levels if level in recipe.levels
@@ -130,6 +131,8 @@ PRESETS = {
 
 def check_levels(levels: Sequence[int]) -> None:
     """Raise a `WctError` if there is no such level."""
+    if isinstance(levels, int | np.integer):
+        raise WctError(f"levels are given as several, such as ({levels},), not as {levels}")
     for level in levels:
         whole = isinstance(level, int | np.integer) and not isinstance(level, bool)
         if not whole or level not in LEVELS:
