@@ -15,7 +15,7 @@ from ._loaded import load_bank, load_stylizer
 from ._meshes import shard_alike
 from ._models import find_model
 from ._program import has_tracers
-from ._recipe import Recipe
+from ._recipe import Recipe, as_recipe
 from ._style import Style, check_styles
 from ._stylizer import Batch, Stylizer, as_batch
 
@@ -89,7 +89,7 @@ def augment(
     check_styles(bank)
     if bank.levels[0].mean.ndim != 2:
         raise WctError("the bank's moments need one leading axis: make it with stack_styles")
-    recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
+    recipe = as_recipe(recipe)
 
     return shard_alike(
         _repaint, images, key, bank, stylizer, probability, (low, high), mixing, recipe

@@ -20,7 +20,14 @@ import click
 from ._bench import measure_speed
 from ._cli_dataset import dataset
 from ._cli_models import models
-from ._cli_options import Numbers, argument_of, sharing_progress
+from ._cli_options import (
+    Numbers,
+    argument_of,
+    sharing_progress,
+    with_recipe,
+    with_styles,
+    with_weights,
+)
 from ._cli_video import video
 from ._errors import WctError
 from ._files import check_target
@@ -60,16 +67,6 @@ def _in_one_line() -> Iterator[None]:
             raise click.ClickException(f"cannot write the output: {reason}") from error
         raise
 
-
-_weights = argument_of(
-    stylize_image,
-    "weights",
-    "-w",
-    "--weight",
-    multiple=True,
-    type=Numbers(float),
-    metavar="W[,W…]",
-)
 
 _overwrite = argument_of(write_image, "overwrite", "--overwrite", is_flag=True)
 
@@ -111,17 +108,7 @@ def _collect_seldom() -> None:
     help="Where to write the result; its suffix is the format: png, jpg, webp, avif or tiff. "
     "By default CONTENT-STYLE.png in the current directory.",
 )
-@argument_of(stylize_image, "alpha", "-a", "--alpha", type=Numbers(float), metavar="A[,A…]")
-@argument_of(stylize_image, "preset", "-p", "--preset", metavar="NAME")
-@click.option(
-    "-s",
-    "--style",
-    "others",
-    multiple=True,
-    metavar="STYLE",
-    help="Another style to mix with the first; may be repeated.",
-)
-@_weights
+@with_styles
 @click.option(
     "--mask",
     "masks",
@@ -136,11 +123,7 @@ def _collect_seldom() -> None:
     help="One image in place of masks, with a value for each style, in ascending order.",
 )
 @argument_of(stylize_image, "feather", "--feather", type=float, metavar="PIXELS")
-@argument_of(stylize_image, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
-@argument_of(stylize_image, "detail", "--detail", type=Numbers(float), metavar="D[,D…]")
-@argument_of(stylize_image, "transform", "--transform", metavar="NAME")
-@argument_of(stylize_image, "ridge", "--ridge", type=float, metavar="R")
-@argument_of(stylize_image, "solver", "--solver", metavar="NAME")
+@with_recipe
 @argument_of(stylize_image, "swap", "--swap", type=Numbers(int), metavar="N[,N…]")
 @argument_of(stylize_image, "refine", "--refine", type=click.IntRange(0), metavar="STEPS")
 @argument_of(stylize_image, "colors", "--colors", metavar="NAME")
@@ -201,7 +184,7 @@ def stylize(
 @click.option("-o", "--output", default="texture.png", show_default=True, help="Where to write it.")
 @argument_of(make_texture, "size", "--size", type=Numbers(int), metavar="H,W")
 @argument_of(make_texture, "seed", "--seed", type=int)
-@_weights
+@with_weights
 @argument_of(make_texture, "passes", "--passes", type=click.IntRange(1))
 @argument_of(make_texture, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
 @argument_of(make_texture, "seamless", "--seamless", is_flag=True)

@@ -5,9 +5,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any
 
 import click
+
+from ._stylize import stylize
 
 
 class Numbers(click.ParamType):
@@ -41,6 +44,47 @@ def argument_of(function: Callable, name: str, *flags: str, **attributes: Any) -
         default = ",".join(map(str, default))
     attributes = {"default": default, "show_default": default is not None} | attributes
     return click.option(*flags, name, help=" ".join(sentence.split()), **attributes)
+
+
+def _together(*options: Callable) -> Callable:
+    """Make one decorator of several, which adds their options in this order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+with_weights = argument_of(
+    stylize,
+    "weights",
+    "-w",
+    "--weight",
+    multiple=True,
+    type=Numbers(float),
+    metavar="W[,W…]",
+)
+"""Adds how much there is of each of several styles."""
+
+with_styles = _together(
+    argument_of(stylize, "alpha", "-a", "--alpha", type=Numbers(float), metavar="A[,A…]"),
+    argument_of(stylize, "preset", "-p", "--preset", metavar="NAME"),
+    click.option(
+        "-s",
+        "--style",
+        "others",
+        multiple=True,
+        metavar="STYLE",
+        help="Another style to mix with the first; may be repeated.",
+    ),
+    with_weights,
+)
+"""Adds how strong the style is, and which others there are: `alpha` to `weights`."""
+
+with_recipe = _together(
+    argument_of(stylize, "levels", "--levels", type=Numbers(int), metavar="N[,N…]"),
+    argument_of(stylize, "detail", "--detail", type=Numbers(float), metavar="D[,D…]"),
+    argument_of(stylize, "transform", "--transform", metavar="NAME"),
+    argument_of(stylize, "ridge", "--ridge", type=float, metavar="R"),
+    argument_of(stylize, "solver", "--solver", metavar="NAME"),
+)
+"""Adds what a recipe has besides: `levels` to `solver`."""
 
 
 def is_watched() -> bool:

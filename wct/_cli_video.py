@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ._cli_options import Numbers, argument_of, sharing_progress
+from ._cli_options import argument_of, sharing_progress, with_recipe, with_styles
 from ._stylize import stylize
 from ._video import stylize_video
 
@@ -19,24 +19,8 @@ from ._video import stylize_video
     help="Where to write the result; its suffix is the format: mp4, m4v, mov or mkv. By default "
     "CONTENT-STYLE.mp4 in the current directory.",
 )
-@argument_of(stylize, "alpha", "-a", "--alpha", type=Numbers(float), metavar="A[,A…]")
-@argument_of(stylize, "preset", "-p", "--preset", metavar="NAME")
-@click.option(
-    "-s",
-    "--style",
-    "others",
-    multiple=True,
-    metavar="STYLE",
-    help="Another style to mix with the first; may be repeated.",
-)
-@argument_of(
-    stylize, "weights", "-w", "--weight", multiple=True, type=Numbers(float), metavar="W[,W…]"
-)
-@argument_of(stylize, "levels", "--levels", type=Numbers(int), metavar="N[,N…]")
-@argument_of(stylize, "detail", "--detail", type=Numbers(float), metavar="D[,D…]")
-@argument_of(stylize, "transform", "--transform", metavar="NAME")
-@argument_of(stylize, "ridge", "--ridge", type=float, metavar="R")
-@argument_of(stylize, "solver", "--solver", metavar="NAME")
+@with_styles
+@with_recipe
 @argument_of(stylize, "colors", "--colors", metavar="NAME")
 @argument_of(stylize_video, "noise", "--noise", type=float, metavar="N")
 @argument_of(stylize_video, "size", "--size", type=click.IntRange(1))

@@ -129,6 +129,11 @@ PRESETS = {
 """Recipes by name. How they compare is measured in docs/control.md."""
 
 
+def as_recipe(recipe: Recipe | str) -> Recipe:
+    """Return a recipe, or the preset of that name."""
+    return Recipe.preset(recipe) if isinstance(recipe, str) else recipe
+
+
 def check_levels(levels: Sequence[int]) -> None:
     """Raise a `WctError` if there is no such level."""
     if isinstance(levels, int | np.integer):

@@ -22,7 +22,7 @@ from ._moments import Moments
 from ._networks import Decoder, Encoder
 from ._padding import as_picture, copy_picture, mirror, to_canvas, to_common_canvas
 from ._program import program
-from ._recipe import Recipe, Step, check_levels
+from ._recipe import Recipe, Step, as_recipe, check_levels
 from ._style import Style, check_styles
 from ._weights import load_model, named_tensors
 
@@ -161,7 +161,7 @@ class Stylizer(nnx.Module):
             WctError: There are no pictures, or the recipe or the style do not do, as in `__call__`.
             WeightsError: The model has no decoder for a level.
         """
-        recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
+        recipe = as_recipe(recipe)
         work = self.plan(style, recipe)
         found = []
         for image in pictures:
@@ -255,7 +255,7 @@ class Stylizer(nnx.Module):
         """Return the arguments of `repaint`."""
         content = as_batch(content)
         masks = None if masks is None else _as_masks(masks)
-        recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
+        recipe = as_recipe(recipe)
         work = self.plan(style, recipe, None if masks is None else len(masks))
         _check_fit(content, style, recipe, masks, patches, measured)
         # Patches at the picture's edge would see what is beyond it.

@@ -47,11 +47,12 @@ def draw_bank() -> None:
 
 def draw_video() -> None:
     """Show frames that are repainted one by one, and as those of a video."""
-    scene, style = draw_scene(SIDE, SIDE), draw_style("strokes", SIDE)
+    scene = draw_scene(SIDE, SIDE)
+    style, other = draw_style("strokes", SIDE), draw_style("mosaic", SIDE)
     stylizer = wct.Stylizer.from_pretrained()
     frames = np.stack([scene] * 3)
     for frame, width in zip(frames, (0, 48, 96), strict=True):
-        frame[SIDE // 2 :, SIDE - width :] = draw_style("mosaic", SIDE)[SIDE // 2 :, :width]
+        frame[SIDE // 2 :, SIDE - width :] = other[SIDE // 2 :, :width]
     read = stylizer.read_style(style)
     measured = stylizer.measure(frames, read)
     alone = [np.asarray(stylizer(frame[None], read)[0]) for frame in frames]
