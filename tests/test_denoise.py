@@ -9,9 +9,12 @@ from wct._denoise import Denoiser
 NOISE = 2 / 255
 
 
+STILL = np.zeros(2, int)
+
+
 def denoise(frames, noise=NOISE):
     step = Denoiser(noise)
-    return [np.asarray(step(np.float32(frame))) for frame in frames]
+    return [np.asarray(step(np.float32(frame), STILL)) for frame in frames]
 
 
 def formula(mean, frame, noise):
@@ -59,3 +62,19 @@ def test_noise_comes_to_what_averages_have_left():
 def test_a_slow_change_comes_through():
     frames = [np.full((8, 8, 3), 0.2 + count / 255) for count in range(100)]
     assert frames[-1].mean() - denoise(frames)[-1].mean() < 3 * NOISE
+
+
+@pytest.mark.parametrize("move", [(0, 16), (-16, 0), (5, -3)])
+def test_the_average_moves_along(move):
+    rng = np.random.default_rng(0)
+    scene = rng.uniform(0.2, 0.8, (64, 64, 3))
+    step, places = Denoiser(NOISE), [STILL + 20, STILL + 20 + np.array(move)]
+    for place in places * 6:
+        rows, columns = (slice(start, start + 24) for start in place)
+        noisy = scene[rows, columns] + NOISE * rng.normal(size=(24, 24, 3))
+        found = step(np.float32(noisy), place)
+    common = tuple(
+        slice(max(-way, 0) + 1, 24 - max(way, 0) - 1) for way in places[1] - places[0]
+    )  # of the last frame, and not next to what is new in it
+    left = np.asarray(found)[common] - scene[rows, columns][common]
+    assert np.std(left) < 0.5 * NOISE

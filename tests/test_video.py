@@ -12,15 +12,17 @@ import pytest
 from click.testing import CliRunner
 from conftest import picture
 from PIL import Image
+from test_motion import scene
 from videos import read, sound, write
 
 import wct
-from wct import _film, _video
+from wct import _film, _steady, _video
 from wct._cli import main
 from wct._color import match_colors, to_oklab
 from wct._errors import ImageError, WctError
 from wct._pixels import to_bytes
 from wct._recipe import Recipe
+from wct._shift import shifted
 
 HEIGHT, WIDTH = 48, 64
 STYLE = picture(40, 48, 2)
@@ -141,9 +143,10 @@ def test_each_frame_is_repainted_by_what_all_are_like(tiny, style, clip, art, tm
     style = wct.read_style(art, model=tiny)
     measured = tiny.measure(frames, style, QUICK)
 
-    def paint(frame):
-        image = frame[None] / np.float32(255)
-        return to_bytes(np.asarray(tiny(image, style, QUICK, measured=measured)[0]))
+    def paint(frame):  # which is still: it lies in the middle of a canvas
+        canvas = np.pad(frame / np.float32(255), ((8, 8), (8, 8), (0, 0)), mode="reflect")
+        [painted] = tiny(canvas[None], style, QUICK, measured=measured)
+        return to_bytes(np.asarray(painted)[8:-8, 8:-8])
 
     _film.rewrite(clip, tmp_path / "wanted.mkv", paint, overwrite=False)
     for wanted, result in zip(read(tmp_path / "wanted.mkv")[0], found, strict=True):
@@ -325,6 +328,25 @@ def test_noise_is_levelled_out(tiny, art, tmp_path):
     )
     assert quiet < 0.4 * loud
     np.testing.assert_array_equal(repaint(tiny, clip, art), repaint(tiny, clip, art, noise=2.0))
+
+
+def test_strokes_move_along_with_a_pan(tiny, art, tmp_path, monkeypatch):
+    view = scene()
+    frames = [to_bytes(view(0.4 * count, 1.3 * count)) for count in range(8)]
+    clip = write(tmp_path / "in.mkv", frames, codec="ffv1", pixels="yuv444p")
+
+    def flicker():
+        """How much frames differ that are laid on each other where they show the same."""
+        seen = [
+            np.asarray(shifted(frame / np.float32(255), np.float32(back), size=frame.shape[:2]))
+            for count, frame in enumerate(repaint(tiny, clip, art, levels=(3, 2, 1)))
+            for back in [(-0.4 * count, -1.3 * count)]
+        ]
+        return np.diff(seen, axis=0)[2:, 20:-20, 20:-20].std()
+
+    found = flicker()
+    monkeypatch.setattr(_steady, "Tracker", lambda: lambda frame: np.zeros(2))
+    assert found < flicker() / 2
 
 
 def test_without_strength_it_is_the_content(tiny, clip, art):

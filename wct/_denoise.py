@@ -1,11 +1,12 @@
 """The noise of a video, levelled out over time where nothing moves."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ._program import program
+from ._shift import shifted
+from ._smooth import smooth
 
 _LEAST = 0.1
 """What a new frame counts at least, so that slow changes come through."""
@@ -35,32 +36,28 @@ class Denoiser:
         """
         self._noise = noise
         self._mean: Frame | None = None
+        self._start = np.zeros(2, int)
 
-    def __call__(self, frame: Float[np.ndarray, "height width 3"]) -> Frame:
+    def __call__(self, frame: Frame, start: Int[np.ndarray, "2"]) -> Frame:
         """Return the next frame, without most of its noise.
 
         Args:
             frame: Floats in [0, 1].
+            start: Where in the scene it starts, in pixels; all frames show parts of that.
         """
-        new = jax.device_put(frame)
         if self._mean is not None:
-            new = _follow(self._mean, new, self._noise)
-        self._mean = new
-        return new
+            mean = self._mean
+            if (start != self._start).any():
+                height, width, _ = frame.shape
+                moved = (start - self._start).astype(np.float32)
+                mean = shifted(mean, moved, size=(height, width))
+            frame = _follow(mean, frame, self._noise)
+        self._mean, self._start = frame, start
+        return frame
 
 
 @program
 def _follow(mean: Frame, frame: Frame, noise: Float[Array, ""] | float) -> Frame:
     difference = jnp.abs(frame - mean).mean(-1)
-    gain = jnp.clip((_smoothed(difference) / (_CLEAR * noise)) ** 2, _LEAST, 1)
+    gain = jnp.clip((smooth(difference) / (_CLEAR * noise)) ** 2, _LEAST, 1)
     return mean + gain[..., None] * (frame - mean)
-
-
-def _smoothed(values: Float[Array, "height width"]) -> Float[Array, "height width"]:
-    """Average 3 × 3 pixels, those at the edge repeated."""
-    for axis in (0, 1):
-        lines = jnp.swapaxes(values, 0, axis)
-        above = jnp.concatenate([lines[:1], lines[:-1]])
-        below = jnp.concatenate([lines[1:], lines[-1:]])
-        values = jnp.swapaxes((above + lines + below) / 3, 0, axis)
-    return values

@@ -16,7 +16,7 @@ from ._files import check_target
 from ._film import check_container, read_frames, rewrite
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, read_memory, telling, whole
-from ._pixels import fit, resize, to_bytes
+from ._pixels import fit, to_bytes
 from ._styles import StyleReader
 
 if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not wait for it
@@ -91,6 +91,7 @@ def stylize_video(
             installed.
     """
     from ._recipe import Recipe
+    from ._steady import Steady
 
     output = Path(output)
     if size is not None and size < 1:
@@ -110,7 +111,8 @@ def stylize_video(
     height, width, _ = next(read_frames(content)).shape
     if size is not None:
         height, width = fit((height, width), size)
-    needed = whole((height, width), stylizer.encoder.widths) + height * width * _HELD
+    steady = Steady((height, width), noise)
+    needed = whole(steady.canvas, stylizer.encoder.widths) + height * width * _HELD
     if needed > budget:
         raise WctError(
             f"frames {width} wide and {height} high need {ceil(needed / 1e7) / 100} GB of memory, "
@@ -119,18 +121,18 @@ def stylize_video(
         )
     reader = StyleReader(stylizer, style_size, budget)
     mixed = None if colors == "matched" else reader.mix(style, weights)
-    view = _viewer((height, width), noise)
-    length, frames = _choose(map(view, read_frames(content)))
+    length, frames = _choose(steady.take(steady.lay(frame)) for frame in read_frames(content))
     if mixed is None:
         mixed = reader.mix(reader.recolor(style, np.concatenate(frames)), weights)
-    view, done = _viewer((height, width), noise), 0
+    steady, done = Steady((height, width), noise), 0
 
     def paint(frame: np.ndarray) -> np.ndarray:
         nonlocal done
-        pixels = view(frame)
-        result = np.asarray(stylizer(pixels[None], mixed, recipe, measured=measured)[0])
+        canvas = steady.lay(frame)
+        painted = stylizer(canvas[None], mixed, recipe, measured=measured)[0]
+        result = np.asarray(steady.take(painted))
         if colors == "luminance":
-            result = with_chroma_of(np.asarray(pixels), result)
+            result = with_chroma_of(np.asarray(steady.take(canvas)), result)
         done += 1
         if progress is not None:
             progress(done / length)
@@ -140,16 +142,6 @@ def stylize_video(
         measured = stylizer.measure(frames, mixed, recipe)
         del frames
         rewrite(content, output, paint, overwrite=overwrite)
-
-
-def _viewer(size: tuple[int, int], noise: float) -> Callable[[np.ndarray], jax.Array]:
-    """Return what makes of frames, one after another, what is repainted: floats on the device."""
-    import jax
-
-    from ._denoise import Denoiser
-
-    denoise = Denoiser(noise / 255) if noise else jax.device_put
-    return lambda frame: denoise(resize(frame, size))
 
 
 def _choose(frames: Iterable[jax.Array]) -> tuple[int, list[jax.Array]]:
