@@ -49,7 +49,7 @@ def test_tiles(tiny_directory):
         (["--model", "vgg18"], "no model 'vgg18'"),
         (["--preset", "quick"], "there is no preset 'quick'"),
         (["--levels", "6"], "there is no level 6"),
-        (["--sizes", "0"], "size must be at least 1, not 0"),
+        (["--sizes", "0"], "size must be a whole number, at least 1, not 0"),
         (["--memory", "some"], "memory must be a number of bytes"),
     ],
 )

@@ -119,3 +119,17 @@ def test_small_frames(size):
     found = follow([view(0, count, *size) for count in range(3)])
     wanted = [(0, -count) for count in range(3)] if min(size) >= 32 else np.zeros((3, 2))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=0.15)
+
+
+@pytest.mark.parametrize(("share", "contrast"), [(0.3, 0.5), (0.4, 1.0)])
+def test_what_moves_most_boldly_does_not_decide(share, contrast):
+    """But what most pixels do: here a disc moves, before something that is still."""
+    behind, disc = scene(), scene(7)
+    rows, columns = np.mgrid[:192, :256]
+    inside = np.pi * np.hypot(rows / 96 - 1, columns / 128 - 1) ** 2 < 4 * share
+    frames = []
+    for down, right in 2 * np.sin(np.outer(np.arange(10), (1.0, 0.7))):
+        frame = 0.5 + contrast * (behind(0, 0, 192, 256) - 0.5)
+        frame[inside] = disc(-down, -right, 192, 256)[inside]
+        frames.append(frame)
+    assert np.abs(follow(noisy(frames, 1))).max() < 0.1

@@ -218,7 +218,8 @@ def test_refinement_goes_on_from_the_chains_result(tiny):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"refine": -1}, "refine must be at least 0 steps, not -1"),
+        ({"refine": -1}, "refine must be a whole number, at least 0, not -1"),
+        ({"refine": 1.5}, "refine must be a whole number, at least 0, not 1.5"),
         ({"refine": 1, "masks": [np.ones((12, 15))]}, "give masks or refine, not both"),
         ({"alpha": 2.0}, "alpha must be from 0 to 1, not 2.0"),
         ({"alpha": [0.5, 0.5]}, "2 values of alpha for 5 levels"),
@@ -226,8 +227,9 @@ def test_refinement_goes_on_from_the_chains_result(tiny):
         ({"preset": "papper"}, "no preset 'papper': did you mean 'paper'?"),
         ({"ridge": -0.1}, "ridge must be at least 0, not -0.1"),
         ({"solver": "svd"}, "no solver 'svd': they are eigh, newton-schulz"),
-        ({"size": 0}, "size must be at least 1 pixel, not 0"),
-        ({"style_size": -3}, "style_size must be at least 1 pixel, not -3"),
+        ({"size": 0}, "size must be a whole number, at least 1, not 0"),
+        ({"size": "10"}, "size must be a whole number, at least 1, not '10'"),
+        ({"style_size": -3}, "style_size must be a whole number, at least 1, not -3"),
     ],
 )
 def test_what_is_out_of_range_is_said(tiny, options, words):

@@ -399,7 +399,7 @@ def _sound_alone(path):
         ({"output": "none/out.mp4"}, ImageError, "there is no directory none"),
         ({"noise": -1.0}, WctError, "noise must be at least 0, not -1.0"),
         ({"noise": float("nan")}, WctError, "noise must be at least 0, not nan"),
-        ({"size": 0}, WctError, "size must be at least 1 pixel, not 0"),
+        ({"size": 0}, WctError, "size must be a whole number, at least 1, not 0"),
         ({"alpha": 2.0}, WctError, "alpha must be from 0 to 1"),
         ({"colors": "mine"}, WctError, "there is no choice of colors"),
         (
@@ -407,7 +407,7 @@ def _sound_alone(path):
             WctError,
             "frames 64 wide and 48 high need 0.54 GB of memory, and",
         ),
-        ({"style_size": 0}, WctError, "style_size must be at least 1"),
+        ({"style_size": 0}, WctError, "style_size must be a whole number, at least 1"),
     ],
 )
 def test_what_is_out_of_range(tiny, clip, art, monkeypatch, options, error, words):

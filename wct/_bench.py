@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ._errors import WctError
+from ._errors import WctError, check_counts
 from ._malloc import keep_memory
 from ._memory import DEFAULT_MEMORY, GIVEN_BACK, choose_tile, left_by, read_memory
 from ._pixels import to_bytes, to_floats
@@ -85,9 +85,9 @@ def measure_speed(
 
     Recipe.preset(preset, levels=levels)
     find_model(model)
-    for name, number in {"batch": batch, "repeats": repeats, "size": min(sizes, default=0)}.items():
-        if number < 1:
-            raise WctError(f"{name} must be at least 1, not {number}")
+    check_counts(batch=batch, repeats=repeats)
+    for size in sizes:
+        check_counts(size=size)
     for size in sizes:
         task = _Task(model, size, batch, preset, levels, tile, read_memory(memory))
         with tempfile.TemporaryDirectory() as cache:

@@ -10,18 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import ImageColor
 
-from ._errors import WctError
-
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A value at every point `x`, `y`."""
 
 FINE = 2
-
-
-def check(*sides: int) -> None:
-    """Raise a `WctError` if a side is less than 1."""
-    if min(sides) < 1:
-        raise WctError(f"a picture of {min(sides)} pixels cannot be drawn: ask for 1 or more")
 
 
 def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

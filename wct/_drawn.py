@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ._canvas import FINE, check, grid, over, parse_hex, ramp, reduce, step, waves
-from ._errors import look_up
+from ._canvas import FINE, grid, over, parse_hex, ramp, reduce, step, waves
+from ._errors import check_counts, look_up
 
 
 def draw_style(name: str, size: int = 384, seed: int = 0, palette: str | None = None) -> np.ndarray:
@@ -26,7 +26,7 @@ def draw_style(name: str, size: int = 384, seed: int = 0, palette: str | None = 
         WctError: If there is no such style, or `size` is less than 1.
     """
     draw, colours = look_up("drawn style", name, STYLES)
-    check(size)
+    check_counts(size=size)
     return reduce(draw(size * FINE, np.random.default_rng(seed), parse_hex(palette or colours)))
 
 

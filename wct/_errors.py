@@ -1,6 +1,7 @@
 """The errors that `wct` raises for what its user can mend."""
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -17,6 +18,21 @@ class ImageError(WctError):
 
 class WeightsError(WctError):
     """A model directory that is missing, incomplete or damaged."""
+
+
+def check_counts(least: int = 1, /, **counts: int) -> None:
+    """Check that arguments, given by name, are whole numbers and not too low.
+
+    Raises:
+        WctError: One is not.
+    """
+    for name, count in counts.items():
+        try:
+            is_right = operator.index(count) >= least
+        except TypeError:
+            is_right = False
+        if not is_right:
+            raise WctError(f"{name} must be a whole number, at least {least}, not {count!r}")
 
 
 def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:

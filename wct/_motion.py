@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ._program import program
 from ._shift import resample
@@ -26,6 +26,9 @@ _SAME = 0.5
 
 _COMMON = 0.75
 """The share of a frame that another one has to show too."""
+
+_UNSEEN = 0.3 / 255
+"""Differences of two pixels that tell little of which shift is theirs."""
 
 _LEAST = 0.03
 """What is less than this, in pixels, is no motion."""
@@ -75,11 +78,10 @@ class Tracker:
         scales = _scales(frame)
         for known in self._known:
             guess = (self._motion - known.motion).astype(np.float32)
-            found = _compare(known.scales, scales, guess)
-            shift, difference, contrast, common = map(np.asarray, found)
-            if difference < _SAME * contrast and common > _COMMON:
+            shift, is_same, is_nearer = map(np.asarray, _compare(known.scales, scales, guess))
+            if is_same:
                 motion = known.motion + shift
-                moved = np.abs(motion - self._motion) > _LEAST
+                moved = is_nearer & (np.abs(motion - self._motion) > _LEAST)
                 self._motion = np.where(moved, motion, self._motion)
                 self._known = known, _Seen(scales, self._motion)
                 break
@@ -106,7 +108,7 @@ def _halved(values: Gray) -> Gray:
 @program
 def _compare(
     reference: Sequence[Gray], frame: Sequence[Gray], shift: Shift
-) -> tuple[Shift, Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+) -> tuple[Shift, Bool[Array, ""], Bool[Array, ""]]:
     """Find the shift from one frame to another.
 
     Args:
@@ -115,10 +117,10 @@ def _compare(
         shift: What it may be.
 
     Returns:
-        The shift, in pixels; what the one differs by from the other, then, and from its own mean;
-        and what share of them they have in common.
+        The shift, in pixels; whether they show the same, most of it in common; and whether more of
+        that fits this shift than the one that was given.
     """
-    light = jnp.zeros(2, shift.dtype)
+    guess, light = shift, jnp.zeros(2, shift.dtype)
     for level in reversed(range(len(reference))):
         pixel = 2 ** (level + 1)
         shift, light = _refine(reference[level], frame[level], shift / pixel, light)
@@ -126,8 +128,16 @@ def _compare(
     finest = reference[0]
     difference, inside = _difference(finest, frame[0], shift / 2, light)
     contrast = jnp.abs((1 + light[1]) * (finest - _mean(finest, inside)))
-    left = _mean(jnp.abs(difference), inside)
-    return shift, left, _mean(contrast, inside), inside.mean()
+    alike = _mean(jnp.abs(difference), inside) < _SAME * _mean(contrast, inside)
+    before, inside_before = _difference(finest, frame[0], guess / 2, light)
+    nearer = _votes(difference, before, inside * inside_before) > 0
+    return shift, alike & (inside.mean() > _COMMON), nearer
+
+
+def _votes(difference: Gray, other: Gray, inside: Gray) -> Float[Array, ""]:
+    """Return how many more pixels differ by less than otherwise, of all that do, however little."""
+    one, two = jnp.abs(difference), jnp.abs(other)
+    return _mean((two - one) / (one + two + _UNSEEN), inside)
 
 
 def _refine(reference: Gray, frame: Gray, shift: Shift, light: Light) -> tuple[Shift, Light]:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
-from ._canvas import FINE, check, grid, over, parse_hex, ramp, reduce, step, waves
+from ._canvas import FINE, grid, over, parse_hex, ramp, reduce, step, waves
+from ._errors import check_counts
 
 
 def draw_scene(height: int = 384, width: int = 512) -> np.ndarray:
@@ -19,7 +20,7 @@ def draw_scene(height: int = 384, width: int = 512) -> np.ndarray:
     Raises:
         WctError: If a side is less than 1.
     """
-    check(height, width)
+    check_counts(height=height, width=width)
     rng = np.random.default_rng(17)  # of the first twenty, the finest sky
     x, y = grid(height * FINE, width * FINE)
     right = width / height

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ._color import match_colors
-from ._errors import WctError
+from ._errors import WctError, check_counts
 from ._image import ImageLike, read_image
 from ._layers import LEVELS
 from ._loaded import find_stylizer
@@ -147,8 +147,7 @@ class StyleReader:
         return [match_colors(to_floats(self._pixels(each)), content) for each in styles]
 
     def _pixels(self, style: StyleLike) -> np.ndarray:
-        if self.style_size < 1:
-            raise WctError(f"style_size must be at least 1 pixel, not {self.style_size}")
+        check_counts(style_size=self.style_size)
         picture = read_image(cast("ImageLike", style), allow_large=self.allow_large)
         return shrink_to(picture.stored, self.style_size)
 

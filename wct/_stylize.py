@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ._color import check_colors, with_chroma_of
-from ._errors import WctError
+from ._errors import WctError, check_counts
 from ._files import check_target
 from ._image import ImageLike, Picture, Readable, SupportsArray, read_image, read_size
 from ._loaded import find_stylizer
@@ -198,8 +198,8 @@ def stylize(
     from ._large import repaint_large
     from ._recipe import Recipe
 
-    if size is not None and size < 1:
-        raise WctError(f"size must be at least 1 pixel, not {size}")
+    if size is not None:
+        check_counts(size=size)
     check_colors(colors)
     if output is not None:
         check_target(Path(output), overwrite=overwrite)
@@ -286,8 +286,7 @@ def _check_masks(
     refine: int,
 ) -> None:
     """Raise a `WctError` if masks do not go with what else is wanted, or a number is too low."""
-    if refine < 0:
-        raise WctError(f"refine must be at least 0 steps, not {refine}")
+    check_counts(0, refine=refine)
     if not 0 <= feather < float("inf"):
         raise WctError(f"feather must be at least 0 pixels, not {feather}")
     if masks is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ._errors import WctError
+from ._errors import WctError, check_counts
 from ._layers import CELL
 from ._loaded import find_stylizer
 from ._memory import DEFAULT_MEMORY, choose_tile, read_memory, telling
@@ -75,10 +75,8 @@ def texture(
     from ._recipe import Recipe, check_levels
 
     height, width = size
-    if min(height, width, passes) < 1:
-        raise WctError(f"size and passes must be at least 1, not {height}, {width} and {passes}")
-    if seed < 0:
-        raise WctError(f"seed must be at least 0, not {seed}")
+    check_counts(height=height, width=width, passes=passes)
+    check_counts(0, seed=seed)
     if seamless and (height % CELL or width % CELL):
         raise WctError(
             f"sides of a seamless texture are multiples of {CELL}, but {height} × {width} are not"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._color import check_colors, with_chroma_of
-from ._errors import WctError
+from ._errors import WctError, check_counts
 from ._files import check_target
 from ._film import check_container, read_frames, rewrite
 from ._loaded import find_stylizer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # they import jax, which takes seconds: `wct --help` must not
 _MEASURED = 12
 """How many frames are measured at most."""
 
-_HELD = 49 * _MEASURED
+_HELD = 40 * _MEASURED
 """Bytes held for each pixel of a frame: those frames, as they are and on canvases, and holes."""
 
 
@@ -58,7 +58,8 @@ def stylize_video(
 
     Up to 12 frames, from beginning to end, are measured as if they were one picture, and all frames
     are repainted by the maps that these moments give. So the same pixels become the same ones in
-    each frame: what does not move does not flicker, whatever else comes into the picture.
+    each frame: what does not move does not flicker, whatever else comes into the picture. Where the
+    camera moves, strokes move along.
 
     Args:
         content: The video's file, of any format that FFmpeg reads.
@@ -94,8 +95,8 @@ def stylize_video(
     from ._steady import Steady
 
     output = Path(output)
-    if size is not None and size < 1:
-        raise WctError(f"size must be at least 1 pixel, not {size}")
+    if size is not None:
+        check_counts(size=size)
     if not 0 <= noise < float("inf"):
         raise WctError(f"noise must be at least 0, not {noise}")
     check_colors(colors)
@@ -139,9 +140,14 @@ def stylize_video(
         return to_bytes(result)
 
     with telling():
-        measured = stylizer.measure(frames, mixed, recipe)
-        del frames
+        measured = stylizer.measure(_emptied(frames), mixed, recipe)
         rewrite(content, output, paint, overwrite=overwrite)
+
+
+def _emptied(frames: list[jax.Array]) -> Iterator[jax.Array]:
+    """Yield frames that are held no longer."""
+    while frames:
+        yield frames.pop(0)
 
 
 def _choose(frames: Iterable[jax.Array]) -> tuple[int, list[jax.Array]]:
