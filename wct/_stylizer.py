@@ -258,8 +258,8 @@ class Stylizer(nnx.Module):
         recipe = as_recipe(recipe)
         work = self.plan(style, recipe, None if masks is None else len(masks))
         _check_fit(content, style, recipe, masks, patches, measured)
-        # Patches at the picture's edge would see what is beyond it.
-        extend = to_canvas if patches else to_common_canvas
+        # Patches at the picture's edge would see what is beyond it, and frames are of one size.
+        extend = to_canvas if patches or measured else to_common_canvas
         _, height, width, _ = content.shape
         size = height, width
         if masks is not None:
