@@ -14,6 +14,7 @@ from wct import _demo
 from wct._drawn import draw_style
 from wct._pixels import to_bytes
 from wct._scene import draw_scene
+from wct._steady import Steady
 
 HERE = Path(__file__).parent
 SIDE, GAP = 256, 6
@@ -59,6 +60,31 @@ def draw_video() -> None:
     rows = [frames, alone, np.asarray(stylizer(frames, read, measured=measured))]
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     Image.fromarray(to_bytes(sheet)).save(HERE / "video.jpg", quality=88)
+
+
+def draw_pan() -> None:
+    """Show a house in frames of a pan, repainted one by one, and as those of a video."""
+    starts = 0, 5, 10
+    scene = draw_scene(SIDE, SIDE + max(starts))
+    frames = [scene[:, start : start + SIDE] for start in starts]
+    stylizer, steady = wct.Stylizer.from_pretrained(), Steady((SIDE, SIDE), noise=2.0)
+    read = stylizer.read_style(draw_style("strokes", SIDE))
+    measured = stylizer.measure(frames, read)
+    alone = [stylizer(frame[None], read)[0] for frame in frames]
+    together = [
+        steady.take(stylizer(steady.lay(frame)[None], read, measured=measured)[0])
+        for frame in frames
+    ]
+    rows = [
+        [
+            np.asarray(each)[96:192, 122 - start : 218 - start]
+            for start, each in zip(starts, row, strict=True)
+        ]
+        for row in (frames, alone, together)
+    ]
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    twice = Image.fromarray(to_bytes(sheet)).resize((2 * sheet.shape[1], 2 * sheet.shape[0]), 3)
+    twice.save(HERE / "pan.jpg", quality=88)
 
 
 def draw_frontier() -> None:
@@ -191,6 +217,7 @@ def main() -> None:
     draw_frontier()
     draw_bank()
     draw_video()
+    draw_pan()
 
 
 if __name__ == "__main__":
