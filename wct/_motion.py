@@ -24,9 +24,6 @@ _FAINT = 0.5 / 255
 _SAME = 0.5
 """Two frames show the same if their difference is less than so much of their contrast."""
 
-_COMMON = 0.75
-"""The share of a frame that another one has to show too."""
-
 _UNSEEN = 0.3 / 255
 """Differences of two pixels that tell little of which shift is theirs."""
 
@@ -53,7 +50,7 @@ class Tracker:
 
     Least squares of what two frames differ by, in brightness too, from coarse to fine; what does
     not move along counts less the more it differs (Geman and McClure's function). A frame is
-    compared with an earlier one as long as they have most in common, so that errors do not add up.
+    compared with an early one as long as they show the same, so that errors do not add up.
 
     References:
         J.-M. Odobez, P. Bouthemy, "Robust Multiresolution Estimation of Parametric Motion Models",
@@ -68,7 +65,7 @@ class Tracker:
     def __call__(self, frame: Frame) -> Float[np.ndarray, "2"]:
         """Return how far the picture has moved since the first frame, rows and columns.
 
-        If a frame shows something else than the one before, it has not moved between them.
+        A frame that shows something else than those before has not moved from the last of them.
 
         Args:
             frame: The next frame, in [0, 1].
@@ -117,8 +114,8 @@ def _compare(
         shift: What it may be.
 
     Returns:
-        The shift, in pixels; whether they show the same, most of it in common; and whether more of
-        that fits this shift than the one that was given.
+        The shift, in pixels; whether what they have in common is the same; and whether more of that
+        fits this shift than the one that was given.
     """
     guess, light = shift, jnp.zeros(2, shift.dtype)
     for level in reversed(range(len(reference))):
@@ -131,7 +128,7 @@ def _compare(
     alike = _mean(jnp.abs(difference), inside) < _SAME * _mean(contrast, inside)
     before, inside_before = _difference(finest, frame[0], guess / 2, light)
     nearer = _votes(difference, before, inside * inside_before) > 0
-    return shift, alike & (inside.mean() > _COMMON), nearer
+    return shift, alike, nearer
 
 
 def _votes(difference: Gray, other: Gray, inside: Gray) -> Float[Array, ""]:
@@ -153,7 +150,7 @@ def _refine(reference: Gray, frame: Gray, shift: Shift, light: Light) -> tuple[S
         normal = jnp.einsum("ahw,bhw->ab", weighted, slopes, precision="highest")
         excess = jnp.einsum("ahw,hw->a", weighted, difference, precision="highest")
         change = jnp.linalg.solve(normal + least * weights.sum(), excess)
-        return shift - change[:2].clip(-1, 1), light + change[2:], _scale(difference, weights)
+        return shift - change[:2], light + change[2:], _scale(difference, weights)
 
     scale = _scale(*_difference(reference, frame, shift, light))
     shift, light, _ = lax.fori_loop(0, _STEPS, step, (shift, light, scale))
