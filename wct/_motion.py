@@ -90,7 +90,7 @@ class Tracker:
 @program
 def _scales(frame: Frame) -> list[Gray]:
     """Return a frame's brightness in half its size, a quarter, and so on."""
-    scales = [_halved(smooth(frame @ jnp.asarray(_LUMA)))]
+    scales = [_halved(smooth(frame @ jnp.asarray(_LUMA, frame.dtype)))]
     while min(scales[-1].shape) >= 2 * _SMALLEST:
         scales.append(_halved(scales[-1]))
     return scales
@@ -126,8 +126,8 @@ def _compare(
     difference, inside = _difference(finest, frame[0], shift / 2, light)
     contrast = jnp.abs((1 + light[1]) * (finest - _mean(finest, inside)))
     alike = _mean(jnp.abs(difference), inside) < _SAME * _mean(contrast, inside)
-    before, inside_before = _difference(finest, frame[0], guess / 2, light)
-    nearer = _votes(difference, before, inside * inside_before) > 0
+    before, _ = _difference(finest, frame[0], guess / 2, light)
+    nearer = _votes(difference, before, inside) > 0
     return shift, alike, nearer
 
 
@@ -140,7 +140,7 @@ def _votes(difference: Gray, other: Gray, inside: Gray) -> Float[Array, ""]:
 def _refine(reference: Gray, frame: Gray, shift: Shift, light: Light) -> tuple[Shift, Light]:
     """Improve the shift between two pictures, and how their light differs."""
     slopes = jnp.stack([*jnp.gradient(reference), jnp.ones_like(reference), reference])
-    least = jnp.diag(jnp.asarray([_FAINT, _FAINT, 1e-6, 1e-3]) ** 2)
+    least = jnp.diag(jnp.asarray([_FAINT, _FAINT, 1e-6, 1e-3], reference.dtype) ** 2)
 
     def step(_, found):
         shift, light, scale = found

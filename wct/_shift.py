@@ -54,5 +54,5 @@ def _taps(
     whole = jnp.floor(first)
     away = jnp.arange(1 - _LOBES, _LOBES + 1, dtype=first.dtype) - (first - whole)
     weights = jnp.sinc(away) * jnp.sinc(away / _LOBES)
-    places = whole.astype(jnp.int32) + jnp.arange(1 - _LOBES, count + _LOBES)
+    places = whole.astype(int) + jnp.arange(1 - _LOBES, count + _LOBES)
     return reflected(places, length), weights / weights.sum()
