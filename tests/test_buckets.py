@@ -6,7 +6,7 @@ from conftest import assert_picture, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wct import _in_place, _onednn, _padding
+from wct import _in_place, _onednn, _padding, _program
 from wct._buckets import to_bucket
 from wct._chain import repaint
 from wct._convolution import Layer
@@ -108,7 +108,10 @@ def test_results_do_not_depend_on_the_canvas(tiny, regions):
 
 
 @pytest.mark.skipif(not _onednn.is_usable(), reason="without oneDNN pictures are cut out by JAX")
-def test_nothing_is_compiled_for_another_size_of_a_bucket(tiny, caplog):
+def test_nothing_is_compiled_for_another_size_of_a_bucket(tiny, caplog, monkeypatch):
+    monkeypatch.setattr(
+        _program, "_MOST", 10**6
+    )  # else the tests before tell when all is forgotten
     recipe, logged = Recipe(levels=(2, 1)), []
     for size in ((275, 260), (288, 257), (257, 288), (288, 288)):
         content, mask = picture(*size, 1), np.full(size, 0.5, np.float32)
