@@ -39,11 +39,11 @@ def noisy(frames, noise, seed=0):
 
 
 PATHS = {
-    "a pan": [(0, 1.37 * count) for count in range(40)],
-    "further than a frame is wide": [(0, 3.3 * count) for count in range(60)],
+    "a pan": [(0, 1.37 * count) for count in range(20)],
+    "further than a frame is wide": [(0, 3.3 * count) for count in range(40)],
     "fast": [(2.2 * count, -6.7 * count) for count in range(12)],
-    "slow": [(0.01 * count, 0.04 * count) for count in range(40)],
-    "by hand": np.cumsum(np.random.default_rng(5).normal(0, 0.8, (40, 2)), 0),
+    "slow": [(0.01 * count, 0.04 * count) for count in range(25)],
+    "by hand": np.cumsum(np.random.default_rng(5).normal(0, 0.8, (25, 2)), 0),
 }
 
 
