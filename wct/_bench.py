@@ -85,9 +85,7 @@ def measure_speed(
 
     Recipe.preset(preset, levels=levels)
     find_model(model)
-    check_counts(batch=batch, repeats=repeats)
-    for size in sizes:
-        check_counts(size=size)
+    check_counts(batch=batch, repeats=repeats, size=min(sizes, default=0))
     for size in sizes:
         task = _Task(model, size, batch, preset, levels, tile, read_memory(memory))
         with tempfile.TemporaryDirectory() as cache:

@@ -83,7 +83,8 @@ def draw_pan() -> None:
         for row in (frames, alone, together)
     ]
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-    twice = Image.fromarray(to_bytes(sheet)).resize((2 * sheet.shape[1], 2 * sheet.shape[0]), 3)
+    picture = Image.fromarray(to_bytes(sheet))
+    twice = picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.BICUBIC)
     twice.save(HERE / "pan.jpg", quality=88)
 
 
