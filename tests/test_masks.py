@@ -1,5 +1,7 @@
 """Regions with styles of their own."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -163,12 +165,19 @@ def test_masks_of_any_kind_and_size(tmp_path):
     small = LEFT[::2, ::2]
     Image.fromarray(np.uint8(255 * small)).save(tmp_path / "mask.png")
     kinds = [small, small > 0, np.uint8(255 * small), tmp_path / "mask.png",
-             Image.open(tmp_path / "mask.png")]  # fmt: skip
+             Image.open(tmp_path / "mask.png"),
+             io.BytesIO((tmp_path / "mask.png").read_bytes())]  # fmt: skip
     for kind in kinds:
         found = read_mask(kind, (HEIGHT, WIDTH))
         assert found.shape == (HEIGHT, WIDTH)
         assert 0 <= found.min() <= found.max() <= 1
         assert np.abs(found - LEFT).mean() < 0.02
+
+
+def test_streams_of_text_are_no_masks():
+    for read in (lambda text: read_mask(text, (2, 2)), lambda text: split_labels(text, STYLES)):
+        with pytest.raises(ImageError, match="it is open as text; open it as binary"):
+            read(io.StringIO("text"))
 
 
 @pytest.mark.parametrize("smaller", [3, 7, 30])

@@ -24,10 +24,11 @@ from ._cli_options import (
     Numbers,
     argument_of,
     sharing_progress,
-    with_recipe,
+    with_settings,
     with_styles,
     with_weights,
 )
+from ._cli_serve import serve
 from ._cli_video import video
 from ._errors import WctError
 from ._files import check_target
@@ -122,13 +123,7 @@ def _collect_seldom() -> None:
     metavar="FILE",
     help="One image in place of masks, with a value for each style, in ascending order.",
 )
-@argument_of(stylize_image, "feather", "--feather", type=float, metavar="PIXELS")
-@with_recipe
-@argument_of(stylize_image, "swap", "--swap", type=Numbers(int), metavar="N[,N…]")
-@argument_of(stylize_image, "refine", "--refine", type=click.IntRange(0), metavar="STEPS")
-@argument_of(stylize_image, "colors", "--colors", metavar="NAME")
-@argument_of(stylize_image, "size", "--size", type=click.IntRange(1))
-@argument_of(stylize_image, "style_size", "--style-size", type=click.IntRange(1))
+@with_settings
 @argument_of(stylize_image, "tile", "--tile", type=click.IntRange(1), metavar="PIXELS")
 @argument_of(stylize_image, "memory", "--memory", metavar="BYTES")
 @argument_of(
@@ -337,6 +332,7 @@ def info(as_json: bool) -> None:
 main.add_command(video)
 main.add_command(dataset)
 main.add_command(models)
+main.add_command(serve)
 
 
 def _masks(

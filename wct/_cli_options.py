@@ -62,9 +62,14 @@ with_weights = argument_of(
 )
 """Adds how much there is of each of several styles."""
 
-with_styles = _together(
+with_strength = _together(
     argument_of(stylize, "alpha", "-a", "--alpha", type=Numbers(float), metavar="A[,A…]"),
     argument_of(stylize, "preset", "-p", "--preset", metavar="NAME"),
+)
+"""Adds how strong the style is."""
+
+with_styles = _together(
+    with_strength,
     click.option(
         "-s",
         "--style",
@@ -85,6 +90,17 @@ with_recipe = _together(
     argument_of(stylize, "solver", "--solver", metavar="NAME"),
 )
 """Adds what a recipe has besides: `levels` to `solver`."""
+
+with_settings = _together(
+    argument_of(stylize, "feather", "--feather", type=float, metavar="PIXELS"),
+    with_recipe,
+    argument_of(stylize, "swap", "--swap", type=Numbers(int), metavar="N[,N…]"),
+    argument_of(stylize, "refine", "--refine", type=click.IntRange(0), metavar="STEPS"),
+    argument_of(stylize, "colors", "--colors", metavar="NAME"),
+    argument_of(stylize, "size", "--size", type=click.IntRange(1)),
+    argument_of(stylize, "style_size", "--style-size", type=click.IntRange(1)),
+)
+"""Adds what there is to say of one picture besides: a recipe, and `feather` to `style_size`."""
 
 
 def is_watched() -> bool:

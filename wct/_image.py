@@ -132,8 +132,6 @@ def read_image(source: ImageLike, *, allow_large: bool = False) -> Picture:
             `PIL.Image.MAX_IMAGE_PIXELS`, or if an array has another shape, dtype or range.
     """
     with reading(source):
-        if isinstance(source, io.TextIOBase):
-            raise ImageError("it is open as text; open it as binary ('rb')")
         if isinstance(source, str | os.PathLike | Image.Image | Readable):
             return _from_pillow(source, allow_large)
         if isinstance(source, SupportsArray):
@@ -235,6 +233,8 @@ def opened(
     if isinstance(source, Image.Image):
         yield source
         return
+    if isinstance(source, io.TextIOBase):
+        raise ImageError("it is open as text; open it as binary ('rb')")
     _knows_heic()
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)

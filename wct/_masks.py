@@ -11,13 +11,13 @@ from jaxtyping import Array, Float
 from PIL import Image
 
 from ._errors import ImageError, WctError
-from ._image import SupportsArray, deep_grey, is_deep, opened, reading, upright
+from ._image import Readable, SupportsArray, deep_grey, is_deep, opened, reading, upright
 from ._moments import Moments, merge_moments, scale_moments
 from ._pixels import resize
 
-MaskLike = str | os.PathLike[str] | Image.Image | np.ndarray | SupportsArray
-"""A mask as users have it: a path, a Pillow image, or an array `(height, width)` of bool, uint8 or
-floats in [0, 1] (NumPy's, JAX's or any with `__array__`)."""
+MaskLike = str | os.PathLike[str] | Readable | Image.Image | np.ndarray | SupportsArray
+"""A mask as users have it: a path, a binary stream, a Pillow image, or an array `(height, width)`
+of bool, uint8 or floats in [0, 1] (NumPy's, JAX's or any with `__array__`)."""
 
 
 def read_mask(
@@ -78,7 +78,7 @@ def split_labels(
         ImageError: It cannot be read.
         WctError: There are not as many values as styles.
     """
-    if isinstance(labels, str | os.PathLike | Image.Image):
+    if isinstance(labels, str | os.PathLike | Readable | Image.Image):
         image = _open(labels, allow_large)
         if image.mode in ("P", "L", "1") or is_deep(image):
             values = np.asarray(image)
@@ -134,7 +134,7 @@ def _box_filter(
 
 
 def _grey(mask: MaskLike, allow_large: bool) -> Float[np.ndarray, "height width"]:
-    if isinstance(mask, str | os.PathLike | Image.Image):
+    if isinstance(mask, str | os.PathLike | Readable | Image.Image):
         image = _open(mask, allow_large)
         with reading(mask):
             if is_deep(image):
@@ -163,7 +163,9 @@ def _from_bytes(mask: np.ndarray) -> Float[np.ndarray, "height width"]:
     return mask.astype(np.float32) / 255
 
 
-def _open(source: str | os.PathLike[str] | Image.Image, allow_large: bool) -> Image.Image:
+def _open(
+    source: str | os.PathLike[str] | Readable | Image.Image, allow_large: bool
+) -> Image.Image:
     """Read a mask and turn it upright, as pictures are."""
     with reading(source), opened(source, allow_large) as image:
         image.load()

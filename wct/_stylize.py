@@ -158,9 +158,9 @@ def stylize(
             the content's, and only lightness changes; with matched, the style is recoloured like
             the content first.
         masks: Where each of several styles goes, in place of `weights`: a mask for each, of the
-            content's proportions, as a path, a Pillow image or an array `(height, width)`; white
-            where the style is wanted, which is 255 of bytes and 1 of floats or bools. What no mask
-            covers stays as it is, but for a soft transition.
+            content's proportions, as a path, a binary stream, a Pillow image or an array
+            `(height, width)`; white where the style is wanted, which is 255 of bytes and 1 of
+            floats or bools. What no mask covers stays as it is, but for a soft transition.
         style_masks: Which part of each style's picture to take; None for all of it.
         feather: Width of the masks' soft borders, in pixels.
         refine: Steps of optimisation of the result itself, on Gatys et al.'s losses, at the end.
