@@ -77,6 +77,10 @@ def crops(pictures):
 
 
 def run(*arguments):
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+def run_by_itself(*arguments):
     command = [sys.executable, "-m", "training", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -575,7 +579,7 @@ def test_two_processes_train_as_one(tmp_path, pictures, tiny_directory):
 
 def test_where_other_processes_are_must_be_said(tmp_path, pictures):
     wrong = run("decoders", SMOKE, "--images", pictures, "--run", tmp_path, "--distributed", "here")
-    assert wrong.returncode == 2
+    assert wrong.exit_code == 2
     assert "'here' is neither auto nor HOST:PORT,I,N" in wrong.stderr
 
 
@@ -668,7 +672,7 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     tmp_path, pictures, teacher_file
 ):
     common = (SMOKE, "--images", pictures, "--teacher", teacher_file)
-    whole = run("distil", *common, "--run", tmp_path / "whole")
+    whole = run_by_itself("distil", *common, "--run", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     model = tmp_path / "whole" / "distil" / "model"
     assert whole.stdout.strip() == str(model)
@@ -687,7 +691,7 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     assert checkpoint.exists()
     assert not (killed / "model").exists()
 
-    resumed = run("distil", *common, "--run", tmp_path / "killed")
+    resumed = run_by_itself("distil", *common, "--run", tmp_path / "killed")
     assert resumed.returncode == 0, resumed.stderr
     assert "least-squares" not in resumed.stderr
     for file in sorted(model.iterdir()):
@@ -715,7 +719,7 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
         distil(load_settings(SMOKE), [pictures], killed.parent, other_teacher)
     assert (killed / "model" / "model.json").read_bytes() == before
 
-    decoders = run("decoders", SMOKE, "--images", pictures, "--run", tmp_path / "whole",
+    decoders = run_by_itself("decoders", SMOKE, "--images", pictures, "--run", tmp_path / "whole",
                    "--level", 2)  # fmt: skip
     assert decoders.returncode == 0, decoders.stderr
     refined = Path(decoders.stdout.strip())
@@ -729,13 +733,13 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
     assert (refined / changed).read_bytes() != (model / changed).read_bytes()
 
     shipped = run("export", refined, tmp_path / "shipped")
-    assert shipped.returncode == 0, shipped.stderr
+    assert shipped.exit_code == 0, shipped.stderr
     expected = safetensors.numpy.load_file(tmp_path / "shipped" / export.PROBE)
     for name, values in export.probe(tmp_path / "shipped").items():
         np.testing.assert_array_equal(values, expected[name])
 
     alone = run("export", model, refined, tmp_path / "alone", "--decoders-only")
-    assert alone.returncode == 0, alone.stderr
+    assert alone.exit_code == 0, alone.stderr
     names = {path.name for path in (tmp_path / "alone").iterdir()}
     assert names == {path.name for path in (tmp_path / "shipped").iterdir()} - {
         "encoder.safetensors"
@@ -749,7 +753,7 @@ def test_everything_trains_and_a_killed_run_ends_as_one_that_was_not(
 
     shown = run("evaluate", tmp_path / "shipped", "--images", pictures, "--side", "64",
                 "--styles", pictures, "--teacher", teacher_file, "--pairs", "1")  # fmt: skip
-    assert shown.returncode == 0, shown.stderr
+    assert shown.exit_code == 0, shown.stderr
     reconstruction, explained, distances = shown.stdout.splitlines()
     assert "relu2_1" in reconstruction
     assert "relu5_1" in explained
@@ -791,7 +795,7 @@ def test_only_if_told_so_all_pictures_are_looked_at(model, tmp_path):
         Image.new("RGB", (32, 32), color).save(tmp_path / str(index) / "picture.png")
         alone.append(evaluate.reconstruction(model, tmp_path / str(index))["relu1_1"])
     assert evaluate.reconstruction(model, tmp_path)["relu1_1"] == pytest.approx(alone[0])
-    shown = CliRunner().invoke(main, ["evaluate", str(model), "--images", str(tmp_path), "--all"])
+    shown = run("evaluate", model, "--images", tmp_path, "--all")
     assert f"relu1_1 {np.mean(alone):.3f}" in shown.output
 
 
@@ -803,14 +807,14 @@ def test_pictures_too_small_for_the_deepest_level_are_enlarged(model, tmp_path):
 
 def test_style_is_not_measured_without_a_teacher(model, pictures):
     shown = run("evaluate", model, "--images", pictures, "--styles", pictures)
-    assert shown.returncode == 2
+    assert shown.exit_code == 2
     assert "--styles needs --teacher" in shown.stderr
     assert not shown.stdout
 
 
 def test_a_recipe_that_cannot_be_is_refused_before_the_work(model, pictures):
     shown = run("evaluate", model, "--images", pictures, "--alpha", "3")
-    assert shown.returncode == 1
+    assert shown.exit_code == 1
     assert shown.stdout == ""
     assert shown.stderr == "Error: alpha must be from 0 to 1, not 3.0\n"
 
@@ -881,7 +885,7 @@ def test_average(tmp_path):
     models = [save_drawn(tmp_path / str(seed), seed) for seed in (1, 2)]
     target = tmp_path / "average"
     made = run("average", *models, target)
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     assert made.stdout.strip() == str(target)
     assert load_model(target).decoders.keys() == {1, 2}
     for name in ("encoder", "decoder1", "decoder2"):
@@ -899,7 +903,7 @@ def test_average(tmp_path):
 def test_networks_that_differ_have_no_average(other, tmp_path):
     models = [save_drawn(tmp_path / "one", 1), save_drawn(tmp_path / "other", 2, **other)]
     made = run("average", *models, tmp_path / "average")
-    assert made.returncode == 1
+    assert made.exit_code == 1
     assert made.stderr.startswith("Error: ")
     assert "differ in widths or levels" in made.stderr
     assert not (tmp_path / "average").exists()
@@ -911,7 +915,7 @@ def test_models_of_other_widths_are_not_exported_together(tmp_path):
         save_drawn(tmp_path / "other", 2, (8, 8, 10, 10, 12)),
     ]
     made = run("export", *models, tmp_path / "target")
-    assert made.returncode == 1
+    assert made.exit_code == 1
     assert made.stderr == f"Error: {models[1]} and {models[0]} differ in widths\n"
     assert not (tmp_path / "target").exists()
 
@@ -927,7 +931,7 @@ def test_levels_that_were_trained_apart_are_joined(tmp_path):
     names = "begun", "decoders-3", "decoders-2", "decoders-1"
     made = run("export", *(tmp_path / name for name in names), tmp_path / "joined",
                "--about", tmp_path / "about.toml")  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     assert json.loads((tmp_path / "joined/model.json").read_text("utf-8"))["licence"] == "für alle"
     for level in (3, 2, 1):
         name = f"decoder{level}.safetensors"
@@ -947,7 +951,7 @@ def test_what_a_card_cannot_say(tmp_path, about, said):
     (tmp_path / "about.toml").write_text(about)
     made = run("export", save_drawn(tmp_path / "one", 1), tmp_path / "target",
                "--about", tmp_path / "about.toml")  # fmt: skip
-    assert made.returncode == 1
+    assert made.exit_code == 1
     assert said in made.stderr
     assert made.stderr.count("\n") == 1
     assert not (tmp_path / "target").exists()
@@ -956,7 +960,7 @@ def test_what_a_card_cannot_say(tmp_path, about, said):
 def test_decoders_of_different_encoders_are_not_exported_together(tmp_path):
     models = [save_drawn(tmp_path / name, seed) for name, seed in (("one", 1), ("other", 2))]
     made = run("export", *models, tmp_path / "target")
-    assert made.returncode == 1
+    assert made.exit_code == 1
     assert made.stderr.startswith(f"Error: {models[1]} and {models[0]} differ in their encoder: ")
     assert not (tmp_path / "target").exists()
 
@@ -1094,5 +1098,5 @@ def test_a_student_is_not_wider_than_its_teacher(tmp_path, pictures, teacher_fil
 def test_decoders_need_settings_of_the_models_widths(tmp_path, pictures):
     model = save_drawn(tmp_path / "model", 1)
     made = run("decoders", SMOKE, "--images", pictures, "--model", model, "--run", tmp_path / "run")
-    assert made.returncode == 1
+    assert made.exit_code == 1
     assert "has widths [8, 8, 10, 10, 10], but 'smoke' is for [4, 6, 8, 8, 8]" in made.stderr
