@@ -33,6 +33,7 @@ CHECKED = [
     "wct._chain",
     "wct._convert",
     "wct._convolution",
+    "wct._given",
     "wct._in_place",
     "wct._layers",
     "wct._level",

@@ -340,10 +340,10 @@ def test_style_writes_what_the_library_measures(invoke, tiny_directory):
 
 WORK = {
     "texture": (
-        "wct._cli.make_texture",
+        "wct._cli_stylize.make_texture",
         ["texture", "art.png", "--size", "16,16", "--passes", "1", "-o"],
     ),
-    "style": ("wct._cli.measure_style", ["style", "art.png", "-o"]),
+    "style": ("wct._cli_stylize.measure_style", ["style", "art.png", "-o"]),
     "demo": ("wct._demo.draw_sheet", ["demo", "-o"]),
 }
 

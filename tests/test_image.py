@@ -18,9 +18,10 @@ from skimage.data import astronaut
 
 import wct
 from wct import _write
+from wct._decode import SRGB
 from wct._errors import ImageError
 from wct._files import check_target
-from wct._image import SRGB, Picture, read_image, read_size
+from wct._image import Picture, read_image, read_size
 from wct._pixels import fit, resize, shrink_to
 from wct._write import write_image
 

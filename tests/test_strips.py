@@ -13,8 +13,9 @@ from PIL import ExifTags, Image
 
 import wct
 from wct import _strips
+from wct._decode import SRGB
 from wct._errors import ImageError
-from wct._image import SRGB, Picture, read_image, read_size
+from wct._image import Picture, read_image, read_size
 from wct._scratch import Scratch
 from wct._strips import read_strips, write_strips
 from wct._write import write_image

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from wct import _chain, _moments, _onednn
 from wct._errors import ImageError, WctError, WeightsError
+from wct._given import as_batch
 from wct._mixing import stack_styles
 from wct._recipe import Recipe
 from wct._style import Style
-from wct._stylizer import Stylizer, as_batch
+from wct._stylizer import Stylizer
 
 # Compiling is what costs here, one second a level and canvas (the size rounded up to 16): the
 # pictures of this file and of test_stylize.py share few canvases.

@@ -11,13 +11,14 @@ from jax.core import Tracer, eval_context
 from jaxtyping import Array, Float
 
 from ._errors import WctError
+from ._given import Batch, as_batch
 from ._loaded import load_bank, load_stylizer
 from ._meshes import shard_alike
 from ._models import find_model
 from ._program import has_tracers
 from ._recipe import Recipe, as_recipe
 from ._style import Style, check_styles
-from ._stylizer import Batch, Stylizer, as_batch
+from ._stylizer import Stylizer
 
 Loaded = TypeVar("Loaded", Style, Stylizer)
 Number = float | Float[Array, ""]

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ._stylize import stylize
+from ._write import write_image
 
 
 class Numbers(click.ParamType):
@@ -101,6 +102,9 @@ with_settings = _together(
     argument_of(stylize, "style_size", "--style-size", type=click.IntRange(1)),
 )
 """Adds what there is to say of one picture besides: a recipe, and `feather` to `style_size`."""
+
+with_overwrite = argument_of(write_image, "overwrite", "--overwrite", is_flag=True)
+"""Adds whether a file that is there is replaced."""
 
 
 def is_watched() -> bool:

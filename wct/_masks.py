@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
+from ._decode import deep_grey, is_deep, upright
 from ._errors import ImageError, WctError
-from ._image import Readable, SupportsArray, deep_grey, is_deep, opened, reading, upright
+from ._image import SupportsArray
 from ._moments import Moments, merge_moments, scale_moments
+from ._opened import Readable, opened, reading
 from ._pixels import resize
 
 MaskLike = str | os.PathLike[str] | Readable | Image.Image | np.ndarray | SupportsArray

@@ -13,7 +13,7 @@ from PIL import Image
 from ._color import check_colors, with_chroma_of
 from ._errors import WctError, check_counts
 from ._files import check_target
-from ._image import ImageLike, Picture, Readable, SupportsArray, read_image, read_size
+from ._image import ImageLike, Picture, SupportsArray, read_image, read_size
 from ._loaded import find_stylizer
 from ._memory import (
     DEFAULT_MEMORY,
@@ -25,6 +25,7 @@ from ._memory import (
     read_memory,
     telling,
 )
+from ._opened import Readable
 from ._pixels import fit, resize, strips, to_bytes, to_floats
 from ._scratch import Scratch
 from ._strips import read_strips, write_strips

@@ -10,9 +10,11 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from ._about import ABOUT
+from ._decode import SRGB, is_deep
 from ._errors import ImageError
 from ._files import write_file
-from ._image import ABOUT, SRGB, is_deep, read_image
+from ._image import read_image
 from ._pixels import to_bytes
 from ._tiff import add_exif
 
