@@ -71,4 +71,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         reason = str(error.strerror or error).partition(" (")[0]
-        raise WctError(f"cannot listen on {host}, port {port}: {reason}; choose another") from error
+        raise WctError(
+            f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port"
+        ) from error
