@@ -20,7 +20,7 @@ from ._cli_models import models
 from ._cli_serve import serve
 from ._cli_stylize import style, stylize, texture
 from ._cli_video import video
-from ._errors import WctError
+from ._errors import WctError, in_one_line
 from ._malloc import keep_memory
 from ._version import __version__
 
@@ -29,20 +29,20 @@ class _Group(click.Group):
     """Shows an error that the user can mend as one line, and exits with status 1."""
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        with _in_one_line():
+        with _as_click_says():
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _in_one_line():
+        with _as_click_says():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _in_one_line() -> Iterator[None]:
+def _as_click_says() -> Iterator[None]:
     try:
         yield
     except WctError as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
+        raise click.ClickException(in_one_line(error)) from error
     except OSError as error:
         if error.filename is not None:
             raise click.ClickException(f"{error.filename}: {error.strerror}") from error

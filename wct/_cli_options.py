@@ -52,6 +52,20 @@ def _together(*options: Callable) -> Callable:
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
+def with_pictures(formats: str, suffix: str) -> Callable:
+    """Make what adds the picture, its style, and where to write the result."""
+    return _together(
+        click.argument("content"),
+        click.argument("style"),
+        click.option(
+            "-o",
+            "--output",
+            help=f"Where to write the result; its suffix is the format: {formats}. By default "
+            f"CONTENT-STYLE.{suffix} in the current directory.",
+        ),
+    )
+
+
 with_weights = argument_of(
     stylize,
     "weights",

@@ -13,6 +13,7 @@ from ._cli_options import (
     argument_of,
     sharing_progress,
     with_overwrite,
+    with_pictures,
     with_settings,
     with_styles,
     with_weights,
@@ -26,14 +27,7 @@ from ._write import find_format, write_image
 
 
 @click.command()
-@click.argument("content")
-@click.argument("style")
-@click.option(
-    "-o",
-    "--output",
-    help="Where to write the result; its suffix is the format: png, jpg, webp, avif or tiff. "
-    "By default CONTENT-STYLE.png in the current directory.",
-)
+@with_pictures("png, jpg, webp, avif or tiff", "png")
 @with_styles
 @click.option(
     "--mask",

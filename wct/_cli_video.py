@@ -5,20 +5,13 @@ from typing import Any
 
 import click
 
-from ._cli_options import argument_of, sharing_progress, with_recipe, with_styles
+from ._cli_options import argument_of, sharing_progress, with_pictures, with_recipe, with_styles
 from ._stylize import stylize
 from ._video import stylize_video
 
 
 @click.command()
-@click.argument("content")
-@click.argument("style")
-@click.option(
-    "-o",
-    "--output",
-    help="Where to write the result; its suffix is the format: mp4, m4v, mov or mkv. By default "
-    "CONTENT-STYLE.mp4 in the current directory.",
-)
+@with_pictures("mp4, m4v, mov or mkv", "mp4")
 @with_styles
 @with_recipe
 @argument_of(stylize, "colors", "--colors", metavar="NAME")

@@ -35,6 +35,11 @@ def check_counts(least: int = 1, /, **counts: int) -> None:
             raise WctError(f"{name} must be a whole number, at least {least}, not {count!r}")
 
 
+def in_one_line(error: WctError) -> str:
+    """Return what an error says; what it quotes may have lines of its own."""
+    return " ".join(str(error).split())
+
+
 def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
     """Return what a table has under a name that the user gave.
 

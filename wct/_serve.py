@@ -21,7 +21,7 @@ from ._cli_options import with_settings, with_strength, with_weights
 from ._color import COLORS
 from ._demo import STYLES
 from ._drawn import draw_style
-from ._errors import WctError
+from ._errors import WctError, in_one_line
 from ._recipe import PRESETS
 from ._stylize import stylize
 from ._write import find_format, write_image
@@ -56,7 +56,7 @@ def make_app(stylizer: Stylizer, memory: str | float) -> Starlette:
             try:
                 return await run_sync(work, limiter=one_at_a_time)
             except WctError as error:
-                return PlainTextResponse(" ".join(str(error).split()) + "\n", 400)
+                return PlainTextResponse(in_one_line(error) + "\n", 400)
             except anyio.get_cancelled_exc_class():
                 return PlainTextResponse("the server was told to stop\n", 503)
 
