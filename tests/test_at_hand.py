@@ -37,7 +37,7 @@ def test_in_turn_as_one_by_one(case, data):
 @needed
 def test_wide_layers_leave_borders_too(monkeypatch):
     monkeypatch.setattr(_winograd, "_WORK", 0)
-    monkeypatch.setattr(_winograd, "_CHANNELS_BY_XLA", 64)
+    monkeypatch.setattr(_winograd, "_least", lambda: 64)
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(size=(3, 3, 64, 64)), rng.normal(size=64)
     layer = Layer(*(jnp.asarray(each, jnp.float32) for each in (kernel, bias)), relu=True)

@@ -116,7 +116,7 @@ def test_the_chain_is_the_papers(networks, levels):
 def test_so_it_is_by_winograds_convolution(networks, monkeypatch):
     """Which layers of so small a picture are done without."""
     monkeypatch.setattr(_winograd, "_WORK", 0)
-    monkeypatch.setattr(_winograd, "_CHANNELS_BY_XLA", 64)
+    monkeypatch.setattr(_winograd, "_least", lambda: 64)
     assert compare(networks, (5, 4, 3, 2, 1)).max() < 2e-3
 
 

@@ -69,20 +69,27 @@ def test_room_is_left_around(room):
 
 
 @pytest.mark.parametrize(
-    ("side", "channels", "taps", "pays", "by_xla"),
+    ("side", "channels", "taps", "pays", "beside_fast", "by_xla"),
     [
-        (512, 256, 3, True, True),
-        (512, 64, 3, True, False),
-        (512, 32, 3, False, False),
-        (64, 64, 3, False, False),
-        (512, 64, 2, False, False),
+        (512, 256, 3, True, True, True),
+        (512, 128, 3, True, True, False),
+        (512, 64, 3, True, False, False),
+        (512, 32, 3, False, False, False),
+        (64, 64, 3, False, False, False),
+        (512, 128, 2, False, False, False),
     ],
 )
-def test_it_is_for_large_and_wide_layers(side, channels, taps, pays, by_xla, monkeypatch):
+def test_it_is_for_large_and_wide_layers(
+    side, channels, taps, pays, beside_fast, by_xla, monkeypatch
+):
     features = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     kernel = jax.ShapeDtypeStruct((taps, taps, channels, channels), jnp.float32)
-    for multiplies, wanted in ((True, pays), (False, by_xla)):
-        monkeypatch.setattr(_onednn, "multiplies", lambda multiplies=multiplies: multiplies)
+    for there, wanted in (
+        ({"AVX512F"}, pays),
+        ({"AVX512F", "AVX512FP16"}, beside_fast),
+        (set(), by_xla),
+    ):
+        monkeypatch.setattr(_onednn, "_has", there.__contains__)
         assert _winograd.pays(features, kernel) is wanted
 
 
@@ -90,7 +97,7 @@ def test_layers_are_done_by_it(monkeypatch):
     used = []
     ours = _winograd.convolve
     monkeypatch.setattr(_winograd, "_WORK", 0)
-    monkeypatch.setattr(_winograd, "_CHANNELS_BY_XLA", 64)
+    monkeypatch.setattr(_winograd, "_least", lambda: 64)
     monkeypatch.setattr(_winograd, "convolve", lambda *a, **k: used.append(a) or ours(*a, **k))
     for channels in (64, 32):
         layer = make_layer(1, 17, 9, channels, channels)

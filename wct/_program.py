@@ -11,6 +11,8 @@ from jax.core import Tracer, eval_context
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
+from ._one_thread import by_one_thread
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SOONER: Mapping[str, Any] = {"xla_cpu_use_fusion_emitters": False}
@@ -37,7 +39,8 @@ def program(function: Function, *, light: bool = False, **options: Any) -> Funct
 
     Args:
         function: The function.
-        light: Its time is that of decompositions and products of small matrices.
+        light: Its time is that of decompositions and products of small matrices. On a CPU LAPACK
+            uses one thread for it.
         options: Of `jax.jit`.
     """
     inside = jax.jit(function, **options)
@@ -47,7 +50,10 @@ def program(function: Function, *, light: bool = False, **options: Any) -> Funct
         if is_traced(arguments, named):
             return inside(*arguments, **named)
         alone = _kept.get(call) or _kept.setdefault(call, _alone(function, light, **options))
-        return alone(*arguments, **named)
+        if not light or jax.default_backend() != "cpu":
+            return alone(*arguments, **named)
+        with by_one_thread():
+            return jax.block_until_ready(alone(*arguments, **named))
 
     return call  # pyright: ignore[reportReturnType] it takes and returns what the function does
 
